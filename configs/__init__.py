@@ -1,0 +1,1 @@
+"""Settings: what an installation may change, and where everything it keeps lives."""

@@ -1,0 +1,22 @@
+"""The one directory under which an installation keeps everything."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+HOME_VARIABLE = "EVENKEEL_HOME"
+
+
+def home_directory(asked: Path | None = None) -> Path:
+    """Return the directory asked for, else `$EVENKEEL_HOME`, else the platform's data directory."""
+    if asked is not None:
+        return asked.expanduser().absolute()
+    if named := os.environ.get(HOME_VARIABLE):
+        return Path(named).expanduser().absolute()
+    return Path(platformdirs.user_data_dir("evenkeel", appauthor=False))
+
+
+def is_home_chosen(asked: Path | None = None) -> bool:
+    """Say whether the user named a directory, by option or environment."""
+    return asked is not None or bool(os.environ.get(HOME_VARIABLE))
