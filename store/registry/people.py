@@ -1,0 +1,267 @@
+"""Subjects, their time zones, sensors, and who wore which sensor when."""
+
+import re
+import zoneinfo
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+
+from store.clock import Clock
+from store.errors import ConfigError, RefusedError, UnknownError
+from store.registry import schema
+
+SUBJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One person under a pseudonym.
+
+    Attributes
+    ----------
+    subject_id : str
+    zone : str
+        IANA zone in force now.
+    display_name : str
+        For clinicians only; never leaves the registry. Empty if none was given.
+    is_simulated : bool
+    """
+
+    subject_id: str
+    zone: str
+    display_name: str = ""
+    is_simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """One wearable, by its Bluetooth address, and who wears it now (empty if nobody)."""
+
+    sensor_id: str
+    name: str
+    model: str
+    manufacturer: str
+    firmware: str
+    is_simulated: bool
+    subject_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneHistory:
+    """The IANA zones of a subject: `zones[k]` is in force from `from_ns[k]` on, the first one since ever."""
+
+    from_ns: tuple[int, ...]
+    zones: tuple[str, ...]
+
+    def at(self, t_ns: int) -> str:
+        """Return the zone in force at a time."""
+        known = [zone for start, zone in zip(self.from_ns, self.zones, strict=True) if start <= t_ns]
+        return known[-1] if known else self.zones[0]
+
+
+class People:
+    """Subjects and sensors of one registry."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(is_writing=True)
+        self._clock = clock
+
+    def add_subject(
+        self, subject_id: str, zone: str, *, display_name: str = "", is_simulated: bool = False
+    ) -> Subject:
+        """Register a subject, or move an existing one to another zone from now on.
+
+        Raises
+        ------
+        ConfigError
+            If the id or the zone cannot be used.
+        """
+        check_subject_id(subject_id)
+        check_zone(zone)
+        now_ns = self._clock.now_ns()
+        with self._writing.begin() as connection:
+            if not _has_subject(connection, subject_id):
+                connection.execute(
+                    sa.insert(schema.subject).values(
+                        subject_id=subject_id,
+                        display_name=display_name,
+                        is_simulated=is_simulated,
+                        created_ns=now_ns,
+                    )
+                )
+                _insert_zone(connection, subject_id, zone, now_ns)
+            elif _zone_now(connection, subject_id) != zone:
+                _insert_zone(connection, subject_id, zone, now_ns)
+        return self.subject(subject_id)
+
+    def subject(self, subject_id: str) -> Subject:
+        """Return one subject.
+
+        Raises
+        ------
+        UnknownError
+            If nobody has that id.
+        """
+        found = [s for s in self.subjects([subject_id]) if s.subject_id == subject_id]
+        if not found:
+            raise UnknownError(
+                f"No subject is called {subject_id!r}; register it first: "
+                f"evenkeel subject add {subject_id} --zone Europe/Berlin"
+            )
+        return found[0]
+
+    def subjects(self, only: Sequence[str] | None = None) -> list[Subject]:
+        """Return everyone (or those of `only`), by id."""
+        t, z = schema.subject, schema.subject_zone
+        query = (
+            sa.select(t.c.subject_id, z.c.zone, t.c.display_name, t.c.is_simulated)
+            .join(z, z.c.subject_id == t.c.subject_id)
+            .order_by(t.c.subject_id, z.c.from_ns)
+        )
+        if only is not None:
+            query = query.where(t.c.subject_id.in_(only))
+        with self._engine.connect() as connection:
+            newest = {row[0]: Subject(*row) for row in connection.execute(query)}
+        return list(newest.values())
+
+    def zone_history(self, subject_id: str) -> ZoneHistory:
+        """Return the zones of a subject and since when each holds."""
+        z = schema.subject_zone
+        query = sa.select(z.c.from_ns, z.c.zone).where(z.c.subject_id == subject_id).order_by(z.c.from_ns)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        if not rows:
+            raise UnknownError(f"No subject is called {subject_id!r}")
+        return ZoneHistory(tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+
+    def register_sensor(
+        self,
+        sensor_id: str,
+        *,
+        name: str = "",
+        model: str = "",
+        manufacturer: str = "",
+        firmware: str = "",
+        is_simulated: bool = False,
+    ) -> None:
+        """Register a wearable, or complete what is known of it; empty texts change nothing."""
+        told = {"name": name, "model": model, "manufacturer": manufacturer, "firmware": firmware}
+        t = schema.sensor
+        with self._writing.begin() as connection:
+            known = connection.execute(sa.select(t).where(t.c.sensor_id == sensor_id)).first()
+            if known is None:
+                connection.execute(
+                    sa.insert(t).values(sensor_id=sensor_id, is_simulated=is_simulated, **told)
+                )
+            elif news := {key: text for key, text in told.items() if text}:
+                connection.execute(sa.update(t).where(t.c.sensor_id == sensor_id).values(news))
+
+    def pair(self, sensor_id: str, subject_id: str, *, from_ns: int | None = None) -> None:
+        """Record that from now on (or `from_ns`) the subject wears the sensor, and nobody else.
+
+        Raises
+        ------
+        UnknownError
+            If the subject is not registered.
+        RefusedError
+            If the sensor was already passed on later than `from_ns`.
+        """
+        self.subject(subject_id)
+        self.register_sensor(sensor_id)
+        at_ns = self._clock.now_ns() if from_ns is None else from_ns
+        w = schema.wearing
+        with self._writing.begin() as connection:
+            latest = connection.execute(
+                sa.select(w.c.subject_id, w.c.from_ns).where(w.c.sensor_id == sensor_id, w.c.to_ns.is_(None))
+            ).first()
+            if latest is not None and latest.subject_id == subject_id:
+                return
+            if latest is not None and latest.from_ns >= at_ns:
+                raise RefusedError(
+                    f"Sensor {sensor_id} was given to {latest.subject_id} later than the time asked for "
+                    f"{subject_id}; pair it from now on instead"
+                )
+            connection.execute(
+                sa.update(w).where(w.c.sensor_id == sensor_id, w.c.to_ns.is_(None)).values(to_ns=at_ns)
+            )
+            connection.execute(sa.insert(w).values(sensor_id=sensor_id, from_ns=at_ns, subject_id=subject_id))
+
+    def worn_now(self) -> dict[str, str]:
+        """Return who wears which sensor now: sensor id to subject id."""
+        w = schema.wearing
+        query = sa.select(w.c.sensor_id, w.c.subject_id).where(w.c.to_ns.is_(None)).order_by(w.c.sensor_id)
+        with self._engine.connect() as connection:
+            return {row.sensor_id: row.subject_id for row in connection.execute(query)}
+
+    def sensors(self) -> list[Sensor]:
+        """Return every sensor, by id."""
+        worn = self.worn_now()
+        t = schema.sensor
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(t).order_by(t.c.sensor_id)).all()
+        return [
+            Sensor(
+                r.sensor_id,
+                r.name,
+                r.model,
+                r.manufacturer,
+                r.firmware,
+                r.is_simulated,
+                worn.get(r.sensor_id, ""),
+            )
+            for r in rows
+        ]
+
+    def replay_start_ns(self, sensor_id: str) -> int | None:
+        """Return when the recording was first replayed to start, or None if it never was."""
+        r = schema.replay
+        with self._engine.connect() as connection:
+            query = sa.select(sa.func.min(r.c.start_ns)).where(r.c.sensor_id == sensor_id)
+            return connection.execute(query).scalar()
+
+    def note_replay(self, sensor_id: str, start_ns: int) -> None:
+        """Remember that a recording was replayed as if it had started at `start_ns`."""
+        r = schema.replay
+        with self._writing.begin() as connection:
+            known = connection.execute(
+                sa.select(r).where(r.c.sensor_id == sensor_id, r.c.start_ns == start_ns)
+            ).first()
+            if known is None:
+                connection.execute(sa.insert(r).values(sensor_id=sensor_id, start_ns=start_ns))
+
+
+def check_subject_id(subject_id: str) -> None:
+    """Raise ConfigError unless the id can be used everywhere an id is shown or stored."""
+    if not SUBJECT_ID.fullmatch(subject_id):
+        raise ConfigError(
+            f"{subject_id!r} cannot be a subject id; needed are 1 to 64 letters, digits, '.', '_' or '-', "
+            "starting with a letter or digit (a pseudonym, never a name)"
+        )
+
+
+def check_zone(zone: str) -> None:
+    """Raise ConfigError unless the zone is in the IANA time zone database."""
+    if zone not in zoneinfo.available_timezones():
+        raise ConfigError(f"{zone!r} is no IANA time zone; needed is one such as Europe/Berlin or UTC")
+
+
+def _has_subject(connection: Connection, subject_id: str) -> bool:
+    t = schema.subject
+    return (
+        connection.execute(sa.select(t.c.subject_id).where(t.c.subject_id == subject_id)).first() is not None
+    )
+
+
+def _zone_now(connection: Connection, subject_id: str) -> str | None:
+    z = schema.subject_zone
+    query = sa.select(z.c.zone).where(z.c.subject_id == subject_id).order_by(z.c.from_ns.desc()).limit(1)
+    return connection.execute(query).scalar()
+
+
+def _insert_zone(connection: Connection, subject_id: str, zone: str, from_ns: int) -> None:
+    connection.execute(
+        sa.insert(schema.subject_zone).values(subject_id=subject_id, from_ns=from_ns, zone=zone)
+    )

@@ -1,0 +1,40 @@
+"""Times as people write them."""
+
+from datetime import UTC, datetime
+
+from store.errors import ConfigError
+from store.units import NS_PER_S
+
+
+def parse_time_ns(text: str, what: str) -> int:
+    """Return the UTC nanoseconds of an ISO 8601 time; without an offset it is UTC.
+
+    Raises
+    ------
+    ConfigError
+        If it is no such time; `what` names where it came from.
+
+    Examples
+    --------
+    >>> parse_time_ns("2026-01-05T20:00:00Z", "--start")
+    1767643200000000000
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{what} is {text!r}; needed is a time such as 2026-01-05T20:00:00Z") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    whole_s = round(moment.replace(microsecond=0).timestamp())
+    return whole_s * NS_PER_S + moment.microsecond * 1000
+
+
+def iso_time(t_ns: int) -> str:
+    """Return a time as ISO 8601 in UTC, to the second.
+
+    Examples
+    --------
+    >>> iso_time(1767643200000000000)
+    '2026-01-05T20:00:00Z'
+    """
+    return datetime.fromtimestamp(t_ns // NS_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,159 @@
+"""What a store of samples must do: the protocol that every implementation and its users share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from store.errors import DataError
+from store.streams import DType, Stream
+
+NO_SENSOR = "-"
+"""Sensor of samples that no single sensor made, such as features of a night."""
+
+_NUMPY_DTYPES: dict[DType, Any] = {"float64": np.float64, "int64": np.int64, "utf8": object, "binary": object}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one stream, subject and sensor, ready to be written.
+
+    Attributes
+    ----------
+    stream : Stream
+    subject_id, sensor_id : str
+    t_ns : (n,) int64
+        Nanoseconds UTC, in any order; a repeated time replaces.
+    values : mapping of column name to (n,) array
+        One array per column of the stream; float64 may be NaN (missing) but not infinite.
+    """
+
+    stream: Stream
+    subject_id: str
+    sensor_id: str
+    t_ns: NDArray[np.int64]
+    values: Mapping[str, NDArray[Any]] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        t_ns = np.ascontiguousarray(self.t_ns, dtype=np.int64)
+        if set(self.values) != set(self.stream.column_names()):
+            raise DataError(
+                f"Samples of {self.stream.name} for {self.subject_id} have the columns "
+                f"{sorted(self.values)}; needed are {sorted(self.stream.column_names())}"
+            )
+        values = {c.name: _checked(self, c.name, c.dtype, len(t_ns)) for c in self.stream.columns}
+        object.__setattr__(self, "t_ns", t_ns)
+        object.__setattr__(self, "values", values)
+
+    def __len__(self) -> int:
+        return len(self.t_ns)
+
+
+def _checked(batch: Batch, name: str, dtype: DType, length: int) -> NDArray[Any]:
+    array = np.asarray(batch.values[name], dtype=_NUMPY_DTYPES[dtype])
+    if array.shape != (length,):
+        raise DataError(
+            f"{name} of {batch.stream.name} for {batch.subject_id}: {array.shape} for {length} times"
+        )
+    if dtype == "float64" and np.isinf(array).any():
+        raise DataError(f"{name} of {batch.stream.name} for {batch.subject_id} is infinite; needed: finite")
+    return array
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a store holds of one stream and subject in an interval, as columns.
+
+    Attributes
+    ----------
+    stream : Stream
+    t_ns : (n,) int64
+        Nanoseconds UTC, ascending; the same time occurs once per sensor.
+    sensors : tuple of str
+        The sensors that occur.
+    sensor_index : (n,) int
+        Position in `sensors` of each sample's sensor.
+    values : mapping of column name to (n,) array
+    """
+
+    stream: Stream
+    t_ns: NDArray[np.int64]
+    sensors: tuple[str, ...]
+    sensor_index: NDArray[np.intp]
+    values: Mapping[str, NDArray[Any]] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.t_ns)
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        return self.values[column]
+
+    def of_sensor(self, sensor_id: str) -> "Samples":
+        """Return only the samples of one sensor."""
+        wanted = self.sensors.index(sensor_id) if sensor_id in self.sensors else -1
+        rows = self.sensor_index == wanted
+        values = {name: array[rows] for name, array in self.values.items()}
+        index = np.zeros(int(rows.sum()), np.intp)
+        return Samples(self.stream, self.t_ns[rows], (sensor_id,), index, values)
+
+
+class TimeSeriesStore(Protocol):
+    """Samples at rest.
+
+    A write of the same (stream, subject, sensor, time) replaces, so that retry, replay and re-import are
+    always safe. Intervals are half-open, `[start_ns, end_ns)`; None means unbounded. Reads see only whole
+    writes. A store may be used from several threads.
+    """
+
+    def write(self, batches: Sequence[Batch]) -> int:
+        """Write all of `batches` or none of them; durable when it returns. Return the number of samples."""
+        ...
+
+    def read(
+        self,
+        stream: Stream,
+        subject_id: str,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        *,
+        sensor_id: str | None = None,
+    ) -> Samples:
+        """Return the samples, sorted by (time, sensor)."""
+        ...
+
+    def count(
+        self,
+        stream: Stream,
+        subject_id: str,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        *,
+        sensor_id: str | None = None,
+    ) -> int:
+        """Return how many samples `read` would return."""
+        ...
+
+    def latest(self, stream: Stream, subject_id: str) -> Mapping[str, Any] | None:
+        """Return the newest sample (`t_ns`, `sensor`, values), or None if there is none."""
+        ...
+
+    def extent(self, stream: Stream, subject_id: str) -> tuple[int, int] | None:
+        """Return the times of the first and last sample, or None if there is none."""
+        ...
+
+    def subjects(self, stream: Stream) -> list[str]:
+        """Return the ids of everyone with at least one sample, sorted."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

@@ -1,0 +1,163 @@
+"""People, users, sessions, links, flags and the audit log at rest."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from store.errors import ConfigError, RefusedError, UnknownError
+from store.registry import accounts as limits
+from store.registry import registry as module
+from store.registry.schema import metadata
+from store.types import Contribution, Flag
+from store.units import NS_PER_S
+
+PASSWORD = "correct horse battery staple"
+
+
+def test_migrations_make_exactly_the_declared_tables(registry):
+    with registry._engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    script = ScriptDirectory(str(Path(module.__file__).parent / "migrations"))
+    assert script.get_current_head() == module.HEAD
+
+
+def test_a_subject_keeps_the_history_of_its_zones(registry, clock):
+    registry.people.add_subject("S1", "Europe/Berlin", display_name="B. Adler")
+    moved_ns = clock.now_ns() + 86_400 * NS_PER_S
+    clock.advance_to(moved_ns)
+    registry.people.add_subject("S1", "Asia/Tokyo")
+    history = registry.people.zone_history("S1")
+    assert registry.people.subject("S1").zone == "Asia/Tokyo"
+    assert registry.people.subject("S1").display_name == "B. Adler"
+    assert history.at(0) == "Europe/Berlin"
+    assert history.at(moved_ns - 1) == "Europe/Berlin"
+    assert history.at(moved_ns) == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize("subject_id", ["", "a b", "../x", "-x", "x" * 65, "é"])
+def test_ids_that_could_hurt_are_refused(registry, subject_id):
+    with pytest.raises(ConfigError, match="subject id"):
+        registry.people.add_subject(subject_id, "UTC")
+
+
+def test_an_unknown_zone_or_subject_is_named(registry):
+    with pytest.raises(ConfigError, match="Mars/Olympus"):
+        registry.people.add_subject("S1", "Mars/Olympus")
+    with pytest.raises(UnknownError, match="evenkeel subject add NOBODY"):
+        registry.people.subject("NOBODY")
+
+
+def test_a_sensor_passed_on_is_worn_by_one_person_at_a_time(registry, clock):
+    for subject_id in ("S1", "S2"):
+        registry.people.add_subject(subject_id, "UTC")
+    registry.people.pair("C0:00:00:00:00:01", "S1")
+    clock.advance_to(clock.now_ns() + NS_PER_S)
+    registry.people.pair("C0:00:00:00:00:01", "S2")
+    assert registry.people.worn_now() == {"C0:00:00:00:00:01": "S2"}
+    with pytest.raises(RefusedError):
+        registry.people.pair("C0:00:00:00:00:01", "S1", from_ns=0)
+    assert [sensor.subject_id for sensor in registry.people.sensors()] == ["S2"]
+
+
+def test_a_password_opens_and_a_wrong_one_does_not(registry):
+    registry.accounts.add_user("wren", "clinician", password=PASSWORD, patients="all")
+    user = registry.accounts.check_password("wren", PASSWORD, "10.0.0.1")
+    assert user is not None
+    assert user.role == "clinician"
+    assert registry.accounts.check_password("wren", "wrong", "10.0.0.1") is None
+    assert registry.accounts.check_password("nobody", PASSWORD, "10.0.0.1") is None
+
+
+def test_guessing_is_slowed_down_and_forgiven_later(registry, clock):
+    registry.accounts.add_user("wren", "clinician", password=PASSWORD, patients="all")
+    for _ in range(limits.FAILURES_PER_NAME):
+        assert registry.accounts.check_password("wren", "wrong", "10.0.0.1") is None
+    with pytest.raises(RefusedError, match="try again"):
+        registry.accounts.check_password("wren", PASSWORD, "10.0.0.2")
+    clock.advance_to(clock.now_ns() + (limits.FAILURE_WINDOW_S + 1) * NS_PER_S)
+    assert registry.accounts.check_password("wren", PASSWORD, "10.0.0.1") is not None
+
+
+def test_short_passwords_unknown_roles_and_patients_are_refused(registry):
+    with pytest.raises(ConfigError, match="12"):
+        registry.accounts.add_user("wren", "clinician", password="short", patients="all")
+    with pytest.raises(ConfigError, match="no role"):
+        registry.accounts.add_user("wren", "king", password=PASSWORD, patients="all")
+    with pytest.raises(UnknownError, match="S9"):
+        registry.accounts.add_user("wren", "clinician", password=PASSWORD, patients=["S9"])
+    assert registry.accounts.users() == []
+
+
+def test_a_case_load_is_all_that_is_seen(registry):
+    for subject_id in ("S1", "S2"):
+        registry.people.add_subject(subject_id, "UTC")
+    narrow = registry.accounts.add_user("narrow", "clinician", password=PASSWORD, patients=["S2"])
+    lead = registry.accounts.add_user("lead", "lead", password=PASSWORD, patients="all")
+    assert registry.accounts.visible_subjects(narrow) == ["S2"]
+    assert registry.accounts.visible_subjects(lead) == ["S1", "S2"]
+    assert not registry.accounts.can_see(narrow, "S1")
+
+
+def test_a_session_ends_by_idling_by_age_and_by_a_new_password(registry, clock):
+    user = registry.accounts.add_user("wren", "clinician", password=PASSWORD, patients="all")
+    token = registry.accounts.open_session(user)
+    clock.advance_to(clock.now_ns() + (limits.SESSION_IDLE_S - 1) * NS_PER_S)
+    assert registry.accounts.session_user(token, is_activity=False) is not None
+    clock.advance_to(clock.now_ns() + 2 * NS_PER_S)
+    assert registry.accounts.session_user(token) is None, "a page that refreshes itself keeps nothing open"
+    token = registry.accounts.open_session(user)
+    for _ in range(limits.SESSION_TOTAL_S // 600):
+        assert registry.accounts.session_user(token) is not None
+        clock.advance_to(clock.now_ns() + 600 * NS_PER_S)
+    clock.advance_to(clock.now_ns() + NS_PER_S)
+    assert registry.accounts.session_user(token) is None
+    token = registry.accounts.open_session(user)
+    registry.accounts.add_user("wren", "clinician", password=PASSWORD + "!", patients="all")
+    assert registry.accounts.session_user(token) is None
+
+
+def test_a_link_signs_in_once_and_not_late(registry, clock):
+    user = registry.accounts.add_user("demo", "lead", password=None, patients="all")
+    token = registry.accounts.create_link(user)
+    assert registry.accounts.redeem_link(token) == user
+    assert registry.accounts.redeem_link(token) is None
+    late = registry.accounts.create_link(user)
+    clock.advance_to(clock.now_ns() + (limits.LINK_VALID_S + 1) * NS_PER_S)
+    assert registry.accounts.redeem_link(late) is None
+    assert registry.accounts.check_password("demo", "", "10.0.0.1") is None, "no password, no way in by one"
+
+
+def test_no_token_or_password_is_kept_readable(registry, installation):
+    user = registry.accounts.add_user("wren", "clinician", password=PASSWORD, patients="all")
+    tokens = [registry.accounts.open_session(user), registry.accounts.create_link(user)]
+    registry.close()
+    held = b"".join(path.read_bytes() for path in installation.home.glob("registry.sqlite*"))
+    assert not any(secret.encode() in held for secret in (PASSWORD, *tokens))
+
+
+def test_the_audit_chain_shows_any_change(registry):
+    for action in ("sign-in", "view", "sign-out"):
+        registry.audit.append("wren", action, subject_id="S1", address="10.0.0.1")
+    assert [entry.action for entry in registry.audit.entries()] == ["sign-in", "view", "sign-out"]
+    assert registry.audit.first_broken_seq() is None
+    with registry._engine.execution_options(is_writing=True).begin() as connection:
+        connection.execute(sa.text("UPDATE audit SET actor = 'rhys' WHERE seq = 2"))
+    assert registry.audit.first_broken_seq() == 2
+
+
+def test_a_flag_is_kept_once_whole_and_with_its_state(registry):
+    registry.people.add_subject("S1", "UTC")
+    reason = Contribution("rmssd_ms", 25.5, 41.25, 31.0, 52.0, -2.75, 5, 7)
+    flag = Flag(
+        "S1", date(2026, 3, 2), date(2026, 2, 25), 5.0, 5.0, "below", (reason,), 6 / 7, "rule/1", "abc", "why"
+    )
+    assert registry.flags.put("S1", [flag]) == 1
+    assert registry.flags.put("S1", [flag]) == 0
+    stored = registry.flags.of_subject("S1")
+    assert [one.flag for one in stored] == [flag]
+    assert stored[0].state == "open"
