@@ -1,0 +1,176 @@
+"""The forwarder: a thread that turns spooled records into stored samples, and only then lets go of them."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from ingest.samples import Folded, SampleFold, SensorKey
+from ingest.spool import Spool
+from store.clock import Clock
+from store.errors import EvenkeelError
+from store.timeseries import TimeSeriesStore
+
+BATCH_RECORDS = 2_000
+"""Records per write: large enough that the two syncs of a batch cost little, small enough to take 50 ms."""
+
+LINGER_S = 0.2
+"""Pause after a batch that took all there was. Nobody looks at a dashboard more often, and a sensor at one
+packet a second would else cost an SD card two syncs for each packet."""
+
+IDLE_WAIT_S = 0.25
+"""Committed records wake the thread at once; this only bounds how long it takes to notice `stop`."""
+
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
+"""Pauses between attempts double: a busy store is back within a second, one that is down within minutes."""
+
+STORE_FAILURES = (EvenkeelError, OSError)
+"""What a store raises when it cannot write just now. Anything else is a bug and ends the thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwarderState:
+    """How forwarding goes.
+
+    Attributes
+    ----------
+    failing_since_ns : int or None
+        When the store, or the spool's disk, began to refuse; None while all is well.
+    last_error : str
+        Why it last refused, empty if it never did.
+    stored_samples : int
+        Samples written since the start; those written again after a retry count once.
+    """
+
+    failing_since_ns: int | None = None
+    last_error: str = ""
+    stored_samples: int = 0
+
+
+class Forwarder:
+    """Forward records from a spool to a store until stopped.
+
+    Every record is written to the store before the spool forgets it; what is written again after a crash
+    replaces the same samples. While the store fails, records wait in the spool and writing is tried again
+    for ever.
+
+    Parameters
+    ----------
+    spool : Spool
+    store : TimeSeriesStore
+    clock : Clock
+        Dates failures.
+    first_retry_s : float
+        Pause after the first failure.
+    """
+
+    def __init__(
+        self, spool: Spool, store: TimeSeriesStore, clock: Clock, *, first_retry_s: float = FIRST_RETRY_S
+    ) -> None:
+        self._spool = spool
+        self._store = store
+        self._clock = clock
+        self._first_retry_s = first_retry_s
+        self._stopping = threading.Event()
+        self._is_draining = False
+        self._bug: Exception | None = None
+        self._state = ForwarderState()
+        self._held: dict[SensorKey, int] = {}
+        self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
+
+    @property
+    def state(self) -> ForwarderState:
+        """How forwarding goes."""
+        return self._state
+
+    @property
+    def held(self) -> dict[SensorKey, int]:
+        """Records of each sensor that wait for later ones; its next link state settles all."""
+        return self._held
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, *, drain: bool = True) -> None:
+        """End the thread, and raise what ended it if it was a bug.
+
+        Parameters
+        ----------
+        drain : bool
+            First forward all that was put into the spool; given up at the first failure of the store. What
+            is not forwarded stays in the spool: see `Spool.is_empty`.
+
+        Raises
+        ------
+        SpoolFullError, HomeError
+            If `drain` and the spool could not write what was put into it.
+        """
+        try:
+            if drain:
+                self._spool.flush()
+        finally:
+            self._is_draining = drain
+            self._stopping.set()
+            self._thread.join()
+        if self._bug is not None:
+            raise self._bug
+
+    def _run(self) -> None:
+        try:
+            self._forward()
+        except Exception as error:  # noqa: BLE001 - the thread's boundary: `stop` raises it
+            self._bug = error
+            self._note_failure(error)
+
+    def _forward(self) -> None:
+        fold = SampleFold(self._spool.states())
+        last_id = 0
+        while not self._stopping.is_set() or self._is_draining:
+            records = self._spool.read(last_id, BATCH_RECORDS)
+            if not records:
+                if self._stopping.is_set():
+                    return
+                self._spool.wait_beyond(last_id, IDLE_WAIT_S)
+                continue
+            if not self._has_persisted(fold.add(records)):
+                return
+            last_id = records[-1][0]
+            self._held = dict(fold.held())
+            if len(records) < BATCH_RECORDS:
+                self._stopping.wait(LINGER_S)
+
+    def _has_persisted(self, folded: Folded) -> bool:
+        """Store the samples, then let go of their records; False if stopped while the store failed."""
+        for pause_s in _pauses_s(self._first_retry_s):
+            try:
+                stored = self._store.write(folded.batches)
+                if folded.quarantined:
+                    self._spool.quarantine(folded.quarantined)
+                if folded.settled:
+                    self._spool.acknowledge(folded.settled, folded.states, folded.values)
+            except STORE_FAILURES as error:
+                self._note_failure(error)
+                if self._stopping.wait(pause_s):
+                    return False
+            else:
+                self._state = ForwarderState(
+                    None, self._state.last_error, self._state.stored_samples + stored
+                )
+                return True
+        return False
+
+    def _note_failure(self, error: Exception) -> None:
+        since_ns = self._state.failing_since_ns
+        self._state = replace(
+            self._state,
+            failing_since_ns=self._clock.now_ns() if since_ns is None else since_ns,
+            last_error=str(error),
+        )
+
+
+def _pauses_s(first_s: float) -> Iterator[float]:
+    """Yield pauses that double up to `LONGEST_RETRY_S`, for ever."""
+    pause_s = first_s
+    while True:
+        yield pause_s
+        pause_s = min(2 * pause_s, LONGEST_RETRY_S)

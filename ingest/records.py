@@ -1,0 +1,45 @@
+"""What the spool keeps: one frame, or one change of the link, exactly as it arrived."""
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["heart_rate_measurement", "battery_level", "link_state"]
+LinkState = Literal["started", "connected", "disconnected", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One frame of a wearable, or one change of its link, stamped on arrival.
+
+    Attributes
+    ----------
+    kind : Kind
+        The characteristic the payload came from, or `link_state`.
+    subject_id, sensor_id : str
+        Who wore which sensor when the frame arrived.
+    wall_ns : int
+        Arrival, nanoseconds UTC.
+    mono_ns : int
+        Arrival on the host's monotonic clock; comparable within one run of the collector.
+    payload : bytes
+        The frame as received, or a link state as JSON.
+    """
+
+    kind: Kind
+    subject_id: str
+    sensor_id: str
+    wall_ns: int
+    mono_ns: int
+    payload: bytes
+
+
+def link_payload(state: LinkState, reason: str) -> bytes:
+    """Return the payload of a `link_state` record."""
+    return json.dumps({"state": state, "reason": reason}).encode()
+
+
+def parse_link_payload(payload: bytes) -> tuple[str, str]:
+    """Return (state, reason) of a `link_state` record."""
+    held = json.loads(payload)
+    return str(held["state"]), str(held["reason"])

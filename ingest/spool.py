@@ -1,0 +1,229 @@
+"""The spool: every record is on disk before anything else happens to it, and leaves it only once stored.
+
+One SQLite file in WAL mode with `synchronous=FULL`. `put` only queues, so that an event loop never waits for
+a disk; a thread commits what is queued in groups, so that thousands of records a second are durable.
+Records that can never become samples are quarantined with their bytes, not dropped. Bounded: a full disk or
+a spool over its capacity refuses the next record, aloud.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ingest.records import Record
+from ingest.samples import SensorKey, SensorState
+from ingest.spool_file import SpoolFile, SpoolFullError
+from store.clock import Clock
+from store.errors import EvenkeelError, HomeError
+
+__all__ = ["Spool", "SpoolFullError"]
+
+DEFAULT_CAPACITY_BYTES = 1 << 30
+"""13 million records of 80 bytes: five months of one strap at a packet a second, without a store."""
+
+QUEUE_LIMIT = 50_000
+"""Records that may wait for the disk, about 15 MB. At a few hundred a second this outlasts any disk that
+still works."""
+
+GROUP_COMMIT_S = 0.01
+"""How long the first record of a group waits for others: a sync takes milliseconds, and one serves all."""
+
+FULL_DISK_RETRY_S = 1.0
+"""How often a full disk is tried again; someone has to make room first, which takes longer."""
+
+
+class Spool(SpoolFile):
+    """Records between the radio and the store, on disk. Every method may be called from any thread.
+
+    Parameters
+    ----------
+    path : Path
+        The file; made, readable by its owner only, if it does not exist. One process may have it open.
+    clock : Clock
+        Dates quarantined records.
+    capacity_bytes : int
+        Size of the records and what is kept about them beyond which `put` refuses; what is queued at that
+        moment is still written.
+
+    Raises
+    ------
+    HomeError
+        If the file cannot be used.
+    RefusedError
+        If another process has it open.
+    """
+
+    def __init__(self, path: Path, clock: Clock, *, capacity_bytes: int = DEFAULT_CAPACITY_BYTES) -> None:
+        super().__init__(path, clock)
+        self._capacity_bytes = capacity_bytes
+        self._queue_lock = threading.Lock()
+        self._queued = threading.Condition(self._queue_lock)
+        self._committed = threading.Condition(self._queue_lock)
+        self._queue: deque[Record] = deque()
+        self._is_urgent = self._is_closing = False
+        self._accepted = self._written = 0
+        self._disk_full: str | None = None
+        self._over_capacity: str | None = None
+        self._failure: EvenkeelError | None = None
+        self._check_capacity()
+        self._writer = threading.Thread(target=self._write_queued, name="spool-writer", daemon=True)
+        self._writer.start()
+
+    def put(self, record: Record) -> None:
+        """Queue a record for the disk; never waits.
+
+        Raises
+        ------
+        SpoolFullError
+            If there is no room; the record was not taken.
+        HomeError
+            If the disk failed; the record was not taken.
+        """
+        with self._queue_lock:
+            self._raise_failure()
+            if self._is_closing:
+                raise HomeError(
+                    f"The spool {self._path} is closed; a record of {record.sensor_id} came after"
+                )
+            if full := self._disk_full or self._over_capacity:
+                raise SpoolFullError(full)
+            if len(self._queue) >= QUEUE_LIMIT:
+                raise SpoolFullError(
+                    f"{QUEUE_LIMIT} records wait for the spool {self._path}; needed are fewer: "
+                    "the disk does not keep up; check what else writes to it"
+                )
+            self._queue.append(record)
+            self._accepted += 1
+            if len(self._queue) == 1:
+                self._queued.notify()
+
+    def flush(self) -> None:
+        """Wait until every record put so far is on disk.
+
+        Raises
+        ------
+        SpoolFullError, HomeError
+            If the disk is full or failed, so that they cannot be written.
+        """
+        with self._queue_lock:
+            wanted = self._accepted
+            self._is_urgent = True
+            self._queued.notify()
+            self._committed.wait_for(
+                lambda: self._written >= wanted or self._failure is not None or self._disk_full is not None
+            )
+            self._raise_failure()
+            if self._written < wanted:
+                raise SpoolFullError(str(self._disk_full))
+
+    def wait_beyond(self, record_id: int, timeout_s: float) -> bool:
+        """Wait until a record with an id above `record_id` is on disk; return whether there is one."""
+        with self._queue_lock:
+            return self._committed.wait_for(lambda: self.newest_id > record_id, timeout_s)
+
+    def acknowledge(
+        self,
+        record_ids: Sequence[int],
+        states: Mapping[SensorKey, SensorState],
+        values: Mapping[str, int],
+    ) -> None:
+        """As `SpoolFile.acknowledge`; the room it makes is there for the next `put`."""
+        super().acknowledge(record_ids, states, values)
+        self._check_capacity()
+
+    def is_empty(self) -> bool:
+        """Whether every record put so far is stored or quarantined."""
+        with self._queue_lock:
+            if self._queue:
+                return False
+        return not self.holds_records()
+
+    def close(self) -> None:
+        """Write what is queued and close the file.
+
+        Raises
+        ------
+        SpoolFullError, HomeError
+            If queued records could not be written; the message says how many are lost.
+        """
+        with self._queue_lock:
+            if self._is_closing:
+                return
+            self._is_closing = True
+            self._queued.notify()
+            self._committed.notify_all()
+        self._writer.join()
+        super().close()
+        self._raise_failure()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write_queued(self) -> None:
+        """Commit groups until closed: the writer thread."""
+        try:
+            while group := self._next_group():
+                if self._has_committed(group):
+                    self._check_capacity()
+        except EvenkeelError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - the thread's boundary: `put`, `flush` and `close` raise it
+            self._fail(HomeError(f"The spool {self._path} failed: {type(error).__name__}: {error}"))
+
+    def _fail(self, error: EvenkeelError) -> None:
+        with self._queue_lock:
+            self._failure = error
+            self._committed.notify_all()
+
+    def _next_group(self) -> list[Record]:
+        """Wait for records and return them; they stay queued until they are on disk. Empty when closed."""
+        with self._queue_lock:
+            self._queued.wait_for(lambda: self._queue or self._is_closing)
+            self._queued.wait_for(lambda: self._is_urgent or self._is_closing, GROUP_COMMIT_S)
+            self._is_urgent = False
+            return list(self._queue)
+
+    def _has_committed(self, group: list[Record]) -> bool:
+        try:
+            self.insert(group)
+        except SpoolFullError as error:
+            self._wait_for_room(error, len(group))
+            return False
+        with self._queue_lock:
+            for _ in group:
+                self._queue.popleft()
+            self._written += len(group)
+            self._disk_full = None
+            self._committed.notify_all()
+        return True
+
+    def _wait_for_room(self, error: SpoolFullError, waiting: int) -> None:
+        with self._queue_lock:
+            self._disk_full = f"{error}; {waiting} records wait in memory"
+            self._committed.notify_all()
+            if self._is_closing:
+                raise SpoolFullError(f"{error}; {waiting} records are lost")
+            self._queued.wait_for(lambda: self._is_closing, FULL_DISK_RETRY_S)
+
+    def _check_capacity(self) -> None:
+        used_bytes = self.used_bytes()
+        over = used_bytes >= self._capacity_bytes
+        with self._queue_lock:
+            self._over_capacity = (
+                f"The spool {self._path} holds {used_bytes} bytes; its capacity is {self._capacity_bytes}; "
+                "bring the store back so that records leave the spool, or new ones are lost"
+                if over
+                else None
+            )
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure

@@ -1,0 +1,332 @@
+"""The file of a spool: records, quarantine, sensor states and counters, each change one transaction.
+
+SQLite in WAL mode with `synchronous=FULL`: what a method wrote is on disk when it returns.
+"""
+
+import itertools
+import json
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from ingest.records import Kind, Record
+from ingest.samples import SensorKey, SensorState, values_in
+from store.clock import Clock
+from store.errors import ConfigError, HomeError, RefusedError
+
+BUSY_TIMEOUT_S = 10.0
+"""Nobody else writes to the file; a backup may hold it for a moment."""
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE records (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL, subject_id TEXT NOT NULL, sensor_id TEXT NOT NULL,
+    wall_ns INTEGER NOT NULL, mono_ns INTEGER NOT NULL, payload BLOB NOT NULL
+);
+CREATE TABLE quarantine (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL, subject_id TEXT NOT NULL, sensor_id TEXT NOT NULL,
+    wall_ns INTEGER NOT NULL, mono_ns INTEGER NOT NULL, payload BLOB NOT NULL,
+    error TEXT NOT NULL, quarantined_ns INTEGER NOT NULL
+);
+CREATE TABLE sensor_states (
+    subject_id TEXT NOT NULL, sensor_id TEXT NOT NULL, state TEXT NOT NULL,
+    PRIMARY KEY (subject_id, sensor_id)
+) WITHOUT ROWID;
+CREATE TABLE counters (
+    stage TEXT NOT NULL, what TEXT NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (stage, what)
+) WITHOUT ROWID;
+"""
+_FRAMES = "frames"
+
+
+class SpoolFullError(ConfigError):
+    """The spool has no room for another record: make room on the disk, or bring the store back."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolCounts:
+    """What went through a spool since it was made; survives restarts.
+
+    `spooled_frames == forwarded_frames + quarantined_frames + waiting_frames`, always.
+
+    Attributes
+    ----------
+    spooled_frames, forwarded_frames, quarantined_frames, waiting_frames : int
+    spooled_values, forwarded_values : mapping of stream name to int
+        Samples in the frames, by stream; an undecodable frame has none.
+    """
+
+    spooled_frames: int
+    forwarded_frames: int
+    quarantined_frames: int
+    waiting_frames: int
+    spooled_values: Mapping[str, int]
+    forwarded_values: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A record that could not become samples, why, and since when."""
+
+    record_id: int
+    record: Record
+    error: str
+    quarantined_ns: int
+
+
+class SpoolFile:
+    """What a spool keeps on disk. Every method may be called from any thread.
+
+    Parameters
+    ----------
+    path : Path
+        Made, readable by its owner only, if it does not exist. One process may have it open.
+    clock : Clock
+        Dates quarantined records.
+
+    Raises
+    ------
+    HomeError
+        If the file cannot be used. Every other method raises it too, once the disk fails.
+    RefusedError
+        If another process has it open.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._database_lock = threading.Lock()
+        try:
+            path.touch(mode=0o600)
+            self._only_user = _claimed(path)
+            self._database = _opened(path)
+            self._next_id = _next_id(self._database)
+        except (OSError, sqlite3.Error) as error:
+            raise HomeError(
+                f"The spool {path} cannot be used ({error}); needed is a file that this user may write: "
+                "check its owner and the disk, or choose another directory with --home"
+            ) from None
+
+    @property
+    def newest_id(self) -> int:
+        """Id of the newest record there ever was; 0 if there was none."""
+        return self._next_id - 1
+
+    def insert(self, records: Sequence[Record]) -> None:
+        """Append records.
+
+        Raises
+        ------
+        SpoolFullError
+            If the disk is full; none was appended.
+        """
+        counts = Counter({_FRAMES: len(records)})
+        for record in records:
+            counts.update(values_in(record))
+        rows = [
+            (record_id, r.kind, r.subject_id, r.sensor_id, r.wall_ns, r.mono_ns, r.payload)
+            for record_id, r in zip(itertools.count(self._next_id), records)
+        ]
+        with self._transaction() as database:
+            database.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            _count(database, "spooled", counts)
+        self._next_id += len(records)
+
+    def read(self, after_id: int, limit: int) -> list[tuple[int, Record]]:
+        """Return up to `limit` records on disk with an id above `after_id`, oldest first, as (id, record)."""
+        with self._database_lock:
+            rows = self._database.execute(
+                "SELECT * FROM records WHERE id > ? ORDER BY id LIMIT ?", (after_id, limit)
+            ).fetchall()
+        return [(row[0], _record(row)) for row in rows]
+
+    def states(self) -> dict[SensorKey, SensorState]:
+        """Return the sensor states saved by `acknowledge`."""
+        with self._database_lock:
+            rows = self._database.execute("SELECT subject_id, sensor_id, state FROM sensor_states").fetchall()
+        return {
+            (subject, sensor): SensorState.from_json(json.loads(state)) for subject, sensor, state in rows
+        }
+
+    def acknowledge(
+        self,
+        record_ids: Sequence[int],
+        states: Mapping[SensorKey, SensorState],
+        values: Mapping[str, int],
+    ) -> None:
+        """Forget records that are stored, and save the states after them, in one transaction.
+
+        Parameters
+        ----------
+        record_ids : sequence of int
+        states : mapping of SensorKey to SensorState
+            After the last of the records, of each of their sensors.
+        values : mapping of stream name to int
+            Samples that the records became, for `counts`.
+        """
+        saved = [(*key, json.dumps(state.as_json())) for key, state in states.items()]
+        with self._transaction() as database:
+            database.executemany(
+                "DELETE FROM records WHERE id = ?", [(record_id,) for record_id in record_ids]
+            )
+            database.executemany("REPLACE INTO sensor_states VALUES (?, ?, ?)", saved)
+            _count(database, "forwarded", {_FRAMES: len(record_ids), **values})
+
+    def quarantine(self, errors: Sequence[tuple[int, str]]) -> None:
+        """Move records that can never become samples, given as (id, why), out of the queue; they are kept."""
+        now_ns = self._clock.now_ns()
+        with self._transaction() as database:
+            moved = database.executemany(
+                "INSERT INTO quarantine SELECT *, ?, ? FROM records WHERE id = ?",
+                [(error, now_ns, record_id) for record_id, error in errors],
+            ).rowcount
+            database.executemany(
+                "DELETE FROM records WHERE id = ?", [(record_id,) for record_id, _ in errors]
+            )
+            _count(database, "quarantined", {_FRAMES: moved})
+
+    def quarantined(self) -> list[Quarantined]:
+        """Return the quarantined records, oldest first."""
+        with self._database_lock:
+            rows = self._database.execute("SELECT * FROM quarantine ORDER BY id").fetchall()
+        return [Quarantined(row[0], _record(row[:7]), row[7], row[8]) for row in rows]
+
+    def counts(self) -> SpoolCounts:
+        """Return how many records and samples went where, of those on disk."""
+        with self._database_lock:
+            return _counts(self._database)
+
+    def holds_records(self) -> bool:
+        """Whether any record is neither stored nor quarantined."""
+        with self._database_lock:
+            return self._database.execute("SELECT 1 FROM records LIMIT 1").fetchone() is not None
+
+    def used_bytes(self) -> int:
+        """Return the size of what is held, without the room that left records made."""
+        with self._database_lock:
+            pages, free, page_bytes = (
+                self._database.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return (pages - free) * page_bytes
+
+    def close(self) -> None:
+        """Close the file and let others open it."""
+        with self._database_lock:
+            self._database.close()
+            self._only_user.close()
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        with self._database_lock:
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+                yield self._database
+                self._database.execute("COMMIT")
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                    raise SpoolFullError(
+                        f"The disk of the spool {self._path} is full; make room, or new records are lost"
+                    ) from None
+                raise HomeError(f"The spool {self._path} failed ({error}); check the disk") from None
+            finally:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+
+
+def read_counts(path: Path) -> SpoolCounts:
+    """Return the counts of a spool that another process may be using.
+
+    Raises
+    ------
+    HomeError
+        If there is no spool at `path`.
+    """
+    try:
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
+        try:
+            return _counts(database)
+        finally:
+            database.close()
+    except sqlite3.Error as error:
+        raise HomeError(f"The spool {path} cannot be read ({error}); has a collector run here yet?") from None
+
+
+def _claimed(path: Path) -> sqlite3.Connection:
+    """Return a lock that ends with this process: two forwarders would fold each other's records twice."""
+    lock_path = path.with_name(f"{path.name}.lock")
+    lock_path.touch(mode=0o600)
+    lock = sqlite3.connect(lock_path, timeout=0, check_same_thread=False)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        lock.close()
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        raise RefusedError(
+            f"The spool {path} is in use by another evenkeel process; only one may collect or forward: "
+            "end the other first"
+        ) from None
+    return lock
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=FULL")
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    elif version != SCHEMA_VERSION:
+        database.close()
+        raise HomeError(
+            f"The spool {path} has format {version}; needed is {SCHEMA_VERSION}: "
+            "forward it with the version of evenkeel that made it, then remove it"
+        )
+    return database
+
+
+def _next_id(database: sqlite3.Connection) -> int:
+    # Ids are never used twice, also after records have left: they order everything.
+    row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
+    return 1 if row is None else row[0] + 1
+
+
+def _count(database: sqlite3.Connection, stage: str, counts: Mapping[str, int]) -> None:
+    database.executemany(
+        "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        [(stage, what, count) for what, count in counts.items()],
+    )
+
+
+def _counts(database: sqlite3.Connection) -> SpoolCounts:
+    # One statement, so that all counts are of the same moment.
+    rows = database.execute(
+        "SELECT stage, what, count FROM counters UNION ALL SELECT 'waiting', ?, count(*) FROM records",
+        (_FRAMES,),
+    ).fetchall()
+    held: dict[str, dict[str, int]] = {"spooled": {}, "forwarded": {}, "quarantined": {}, "waiting": {}}
+    for stage, what, count in rows:
+        held[stage][what] = count
+    frames = {stage: counts.pop(_FRAMES, 0) for stage, counts in held.items()}
+    return SpoolCounts(
+        frames["spooled"],
+        frames["forwarded"],
+        frames["quarantined"],
+        frames["waiting"],
+        held["spooled"],
+        held["forwarded"],
+    )
+
+
+def _record(row: Sequence[Any]) -> Record:
+    _, kind, subject_id, sensor_id, wall_ns, mono_ns, payload = row
+    return Record(cast("Kind", kind), subject_id, sensor_id, wall_ns, mono_ns, payload)

@@ -1,0 +1,198 @@
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ingest import forwarder as forwarder_module
+from ingest.forwarder import Forwarder
+from ingest.records import Record, link_payload
+from ingest.spool import Spool, SpoolFullError
+from store.clock import VirtualClock
+from store.errors import StoreUnavailableError
+from store.timeseries import Batch
+from store.units import NS_PER_S
+
+START_NS = 1_767_643_200 * NS_PER_S
+CLOCK = VirtualClock(START_NS)
+PATIENCE_S = 20
+
+
+class FakeStore:
+    """Samples in memory; fails as often as told, before or after it wrote."""
+
+    def __init__(self) -> None:
+        self.samples: dict[tuple[str, str, str], dict[int, tuple]] = {}
+        self.failures: list[Exception] = []
+        self.fails_after_writing = False
+        self.writes = 0
+        self.wrote = threading.Event()
+
+    def write(self, batches: Sequence[Batch]) -> int:
+        if self.failures and not self.fails_after_writing:
+            raise self.failures.pop(0)
+        for batch in batches:
+            held = self.samples.setdefault((batch.stream.name, batch.subject_id, batch.sensor_id), {})
+            # As text, so that missing values compare equal.
+            columns = [map(str, batch.values[name].tolist()) for name in batch.stream.column_names()]
+            held.update(zip(batch.t_ns.tolist(), zip(*columns, strict=True), strict=True))
+        self.writes += 1
+        self.wrote.set()
+        if self.failures:
+            raise self.failures.pop(0)
+        return sum(map(len, batches))
+
+    def times(self, stream: str, sensor: str = "AA") -> list[int]:
+        return sorted(self.samples.get((stream, "S1", sensor), {}))
+
+
+def beat(second: float, payload: bytes = bytes.fromhex("103c0004")) -> Record:
+    at_ns = round(second * NS_PER_S)
+    return Record("heart_rate_measurement", "S1", "AA", START_NS + at_ns, at_ns, payload)
+
+
+def stopped(second: float) -> Record:
+    at_ns = round(second * NS_PER_S)
+    payload = link_payload("stopped", "a test")
+    return Record("link_state", "S1", "AA", START_NS + at_ns, at_ns, payload)
+
+
+@pytest.fixture
+def spool(tmp_path: Path):
+    with Spool(tmp_path / "spool.sqlite", CLOCK) as opened:
+        yield opened
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    return FakeStore()
+
+
+def forward(spool: Spool, store: FakeStore) -> Forwarder:
+    forwarder = Forwarder(spool, store, CLOCK, first_retry_s=0.01)  # pyright: ignore[reportArgumentType]
+    forwarder.start()
+    return forwarder
+
+
+def put(spool: Spool, records: list[Record]) -> None:
+    for record in records:
+        spool.put(record)
+
+
+def test_draining_stores_everything_and_empties_the_spool(spool: Spool, store: FakeStore):
+    forwarder = forward(spool, store)
+    put(spool, [*(beat(second) for second in range(1, 31)), stopped(31)])
+    forwarder.stop()
+    assert spool.is_empty()
+    assert len(store.times("heart_rate")) == 30
+    assert store.times("rr_interval") == [START_NS + second * NS_PER_S for second in range(1, 31)]
+    counts = spool.counts()
+    assert counts.forwarded_values == counts.spooled_values
+    assert forwarder.state.stored_samples == 61
+    assert forwarder.held == {}
+
+
+def test_records_are_forwarded_as_they_come(spool: Spool, store: FakeStore):
+    forwarder = forward(spool, store)
+    spool.put(beat(1))
+    assert store.wrote.wait(PATIENCE_S)
+    assert store.times("heart_rate") == [START_NS + NS_PER_S]
+    forwarder.stop()
+
+
+def test_held_records_stay_in_the_spool_and_are_taken_up_again(spool: Spool, store: FakeStore):
+    put(spool, [beat(second) for second in range(1, 6)])
+    forwarder = forward(spool, store)
+    forwarder.stop()
+    assert forwarder.held == {("S1", "AA"): 5}
+    assert spool.counts().waiting_frames == 5
+    assert store.times("rr_interval") == []
+    spool.put(stopped(6))
+    forward(spool, store).stop()
+    assert spool.is_empty()
+    assert len(store.times("rr_interval")) == 5
+    assert len(store.times("heart_rate")) == 5
+
+
+def test_failing_store_is_tried_again_until_it_takes_the_samples(spool: Spool, store: FakeStore):
+    store.failures = [StoreUnavailableError("busy"), OSError("gone"), StoreUnavailableError("still busy")]
+    forwarder = forward(spool, store)
+    put(spool, [beat(1), stopped(2)])
+    assert store.wrote.wait(PATIENCE_S)
+    forwarder.stop()
+    assert spool.is_empty()
+    assert forwarder.state.failing_since_ns is None
+    assert forwarder.state.last_error == "still busy"
+
+
+def test_store_that_stays_away_shows_and_stops_nobody(spool: Spool, store: FakeStore):
+    store.failures = [StoreUnavailableError("the disk is full")] * 1_000_000
+    forwarder = forward(spool, store)
+    put(spool, [beat(1), stopped(2)])
+    waiting = threading.Event()
+    for _ in range(PATIENCE_S * 100):
+        if forwarder.state.failing_since_ns is not None:
+            break
+        waiting.wait(0.01)
+    assert forwarder.state.failing_since_ns == START_NS
+    assert forwarder.state.last_error == "the disk is full"
+    forwarder.stop()
+    assert not spool.is_empty()
+    assert spool.counts().forwarded_frames == 0
+
+
+def test_crash_between_write_and_acknowledgement_repeats_the_same_samples(spool: Spool, store: FakeStore):
+    records = [*(beat(second + 0.001 * second) for second in range(1, 40)), stopped(41)]
+    put(spool, records)
+    spool.flush()
+    store.fails_after_writing = True
+    store.failures = [MemoryError("killed here")]
+    crashed = forward(spool, store)
+    with pytest.raises(MemoryError, match="killed here"):
+        crashed.stop()
+    assert crashed.state.last_error == "killed here"
+    assert spool.counts().waiting_frames == 40
+    written = {key: dict(samples) for key, samples in store.samples.items()}
+    assert len(written["rr_interval", "S1", "AA"]) == 39
+    forward(spool, store).stop()
+    assert spool.is_empty()
+    assert store.samples == written
+
+
+def test_poisoned_frame_is_quarantined_and_the_rest_goes_on(spool: Spool, store: FakeStore):
+    put(spool, [beat(1), beat(2, payload=b"\xff"), stopped(3)])
+    forward(spool, store).stop()
+    assert spool.is_empty()
+    assert [q.record.payload for q in spool.quarantined()] == [b"\xff"]
+    counts = spool.counts()
+    assert (counts.forwarded_frames, counts.quarantined_frames) == (2, 1)
+
+
+def test_stop_without_draining_leaves_the_rest(spool: Spool, store: FakeStore):
+    forwarder = Forwarder(spool, store, CLOCK)  # pyright: ignore[reportArgumentType]
+    put(spool, [beat(second) for second in range(1, 10)])
+    spool.flush()
+    forwarder._stopping.set()
+    forwarder.start()
+    forwarder.stop(drain=False)
+    assert store.writes == 0
+    assert spool.counts().waiting_frames == 9
+
+
+def test_thread_ends_even_if_the_spool_cannot_be_flushed(
+    spool: Spool, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+):
+    forwarder = forward(spool, store)
+
+    def refuse() -> None:
+        raise SpoolFullError("no room")
+
+    monkeypatch.setattr(spool, "flush", refuse)
+    with pytest.raises(SpoolFullError):
+        forwarder.stop()
+    assert not forwarder._thread.is_alive()
+
+
+def test_pauses_double_up_to_a_limit():
+    pauses_s = forwarder_module._pauses_s(0.5)
+    assert [next(pauses_s) for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
