@@ -1,0 +1,231 @@
+"""Commands that bring samples in: scan, collect, replay; the demonstration; the doctor."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from store.command import EXIT_PARTLY, note, open_installation, progress_bar, say
+
+if TYPE_CHECKING:
+    from ingest.service import Collected
+    from ingest.spool_file import SpoolCounts
+    from store.clock import Clock
+    from store.timeseries import TimeSeriesStore
+
+
+def scan(
+    seconds: Annotated[float, typer.Option(help="How long to listen.", min=1, max=600)] = 10.0,
+) -> None:
+    """Listen for wearables: address, signal, name, and whether they send heart rate."""
+    import asyncio
+
+    from ingest.decoders.heart_rate import SERVICE_UUID
+    from ingest.radio import Radio
+    from ingest.radio import scan as listen
+
+    note(f"Listening for {seconds:g} s ...")
+    found = asyncio.run(listen(Radio(), seconds))
+    for sighting in found:
+        heart = "heart rate" if SERVICE_UUID in sighting.services else ""
+        name = sighting.name or "(no name)"
+        say(f"{sighting.address}  {sighting.rssi_dbm:4d} dBm  {name}  {heart}".rstrip())
+    say(
+        f"{len(found)} found"
+        if found
+        else "None found; is the wearable worn, awake and not connected to a phone?"
+    )
+
+
+def collect(
+    context: typer.Context,
+    drain: Annotated[bool, typer.Option("--drain", help="Only forward what the spool still holds.")] = False,
+) -> None:
+    """Collect from every paired sensor until Ctrl-C or SIGTERM; nothing received is lost."""
+    import asyncio
+
+    from ingest import service
+    from ingest.radio import Radio
+    from ingest.spool import Spool
+    from store.errors import ConfigError
+
+    installation = open_installation(context)
+    with installation.registry() as registry, installation.timeseries() as store:
+        if drain:
+            _report_drained(service.drain(installation.spool_path(), store, installation.clock))
+            return
+        worn = registry.people.worn_now()
+        if not worn:
+            raise ConfigError(
+                "No sensor is paired, so there is nobody to collect from; find one with `evenkeel scan`, "
+                "then say who wears it: evenkeel sensor pair ADDRESS --subject S"
+            )
+
+        async def run() -> "Collected":
+            until = asyncio.Event()
+            service.stop_on_signals(until)
+            limit_bytes = installation.settings.collector.spool_limit_mb * 1_000_000
+            with Spool(installation.spool_path(), installation.clock, capacity_bytes=limit_bytes) as spool:
+                note(f"Collecting from {len(worn)} sensors; Ctrl-C ends it")
+                return await service.collect(
+                    worn, store=store, spool=spool, clock=installation.clock, radio=Radio(), until=until,
+                    on_device_info=lambda sensor_id, told, _battery: registry.people.register_sensor(
+                        sensor_id,
+                        model=told.model_number or "",
+                        manufacturer=told.manufacturer_name or "",
+                        firmware=told.firmware_revision or "",
+                    ),
+                )  # fmt: skip
+
+        done = asyncio.run(run())
+    say("received " + ", ".join(f"{stream} {count:,}" for stream, count in sorted(done.received.items())))
+    if done.refused:
+        note(f"{done.refused:,} frames were refused because the spool was full; make room on the disk")
+    _report_drained(done.counts)
+
+
+def replay(
+    context: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(help="RR recording: CSV (or .csv.gz) with t_s (end of interval), rr_ms.")
+    ],
+    subject: Annotated[str, typer.Option(help="Whose heart it is.")],
+    start: Annotated[
+        str | None, typer.Option(help="When the recording began, ISO 8601; by default so that it just ended.")
+    ] = None,
+    speed: Annotated[str, typer.Option(help="So many times real time, or max.")] = "max",
+) -> None:
+    """Send a recorded heart through a virtual strap, the air, collector and spool; again changes nothing."""
+    import asyncio
+
+    from ingest.recording import read_rr_file
+    from ingest.replay import replay as run_replay
+    from ingest.replay import replay_address
+    from store.errors import RefusedError
+    from store.times import iso_time, parse_time_ns
+
+    chosen_speed = _parse_speed(speed)
+    start_ns = None if start is None else parse_time_ns(start, "--start")
+    installation = open_installation(context)
+    with installation.registry() as registry, installation.timeseries() as store:
+        registry.people.subject(subject)
+        recording = read_rr_file(file)
+        sensor_id = replay_address(subject, recording.digest)
+        if start_ns is None:
+            start_ns = registry.people.replay_start_ns(sensor_id)
+        if start_ns is None:
+            start_ns = _just_ended_ns(installation.clock.now_ns(), float(recording.t_s[-1]))
+        registry.people.register_sensor(sensor_id, name=f"Replay of {file.name}", model="virtual strap")
+        registry.people.note_replay(sensor_id, start_ns)
+        spool_path = installation.spool_path(f"replay-{sensor_id.replace(':', '')}")
+        _drain_interrupted(spool_path, store, installation.clock)
+        hours = float(recording.t_s[-1] - recording.t_s[0]) / 3600
+        note(f"Replaying {len(recording):,} beats ({hours:.1f} h) for {subject} from {iso_time(start_ns)}")
+        with progress_bar(f"Replay {file.name}", "h") as update:
+            done = asyncio.run(
+                run_replay(
+                    recording,
+                    subject_id=subject,
+                    sensor_id=sensor_id,
+                    start_ns=start_ns,
+                    store=store,
+                    spool_path=spool_path,
+                    speed=chosen_speed,
+                    progress=lambda done_frac: update(done_frac * hours, hours),
+                )
+            )
+    say(
+        f"{done.beats - len(done.unsendable):,} beats in {done.packets_sent:,} packets: "
+        f"{done.packets_received:,} received, "
+        f"{done.spooled_frames:,} frames spooled, {done.forwarded_frames:,} stored"
+    )
+    for index in done.unsendable:
+        rr_s = recording.rr_ms[index] / 1000
+        note(
+            f"Interval {index + 1} of {file.name} ({rr_s:.1f} s) was left out: no strap can send 64 s or more"
+        )
+    if done.waiting_frames:
+        raise RefusedError(
+            f"{done.waiting_frames} frames wait in {spool_path}: the store refused them; run it again"
+        )
+    if done.unsendable or done.quarantined_frames:
+        raise typer.Exit(EXIT_PARTLY)
+
+
+def demo(
+    context: typer.Context,
+    seconds: Annotated[
+        float | None, typer.Option(help="Stop so long after all is up; without it Ctrl-C does.", min=1)
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the dashboard.", min=1, max=65535)] = None,
+    days: Annotated[int, typer.Option(help="Days of simulated history.", min=1, max=365)] = 90,
+) -> None:
+    """Show it all with simulated people: straps, collector, store, jobs, dashboard."""
+    import asyncio
+
+    from configs.home import home_directory, is_home_chosen
+    from ingest.virtual.demo import run_demo
+    from store.installation import Installation
+
+    asked = context.find_root().obj
+    home = home_directory(asked)
+    if not is_home_chosen(asked):
+        home = home.with_name(f"{home.name}-demo")
+    outcome = asyncio.run(run_demo(Installation(home), seconds=seconds, port=port, days=days))
+    say(outcome.line())
+    if not outcome.agrees():
+        raise typer.Exit(EXIT_PARTLY)
+
+
+def doctor(context: typer.Context) -> None:
+    """Look for what would keep this machine from collecting, each with what to do."""
+    from ingest.doctor import examine
+
+    findings = examine(open_installation(context))
+    for finding in findings:
+        advice = f": {finding.advice}" if finding.advice else ""
+        say(f"{finding.verdict:5s}{finding.what:10s} {finding.seen}{advice}")
+    if any(finding.verdict == "mend" for finding in findings):
+        raise typer.Exit(EXIT_PARTLY)
+
+
+def _parse_speed(text: str) -> float | None:
+    from store.errors import ConfigError
+
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise ConfigError(f"--speed is {text!r}; needed is a number above 0, such as 60, or max")
+    return speed
+
+
+def _just_ended_ns(now_ns: int, length_s: float) -> int:
+    whole_minutes = 60 * 1_000_000_000
+    return (now_ns - round((length_s + 60) * 1e9)) // whole_minutes * whole_minutes
+
+
+def _drain_interrupted(spool_path: Path, store: "TimeSeriesStore", clock: "Clock") -> None:
+    from ingest.service import drain
+
+    if spool_path.exists():
+        drain(spool_path, store, clock)
+        for path in spool_path.parent.glob(f"{spool_path.name}*"):
+            path.unlink()
+
+
+def _report_drained(counts: "SpoolCounts") -> None:
+    from store.errors import StoreUnavailableError
+
+    say(
+        f"{counts.spooled_frames:,} frames spooled, {counts.forwarded_frames:,} stored, "
+        f"{counts.quarantined_frames:,} quarantined, {counts.waiting_frames:,} waiting"
+    )
+    if counts.waiting_frames:
+        raise StoreUnavailableError(
+            f"{counts.waiting_frames:,} frames still wait in the spool because the store refused them; "
+            "nothing is lost: mend the store (evenkeel doctor), then run evenkeel collect --drain"
+        )

@@ -1,0 +1,1 @@
+"""Simulated people, their virtual chest straps and the air between; never real data."""

@@ -1,0 +1,155 @@
+"""The twelve simulated people of the demonstration, and their history."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+
+from ingest.virtual.person import Episode, VirtualPerson
+from store.nights import local_ns, night_bounds_ns, night_of
+from store.registry.people import People
+from store.streams import BATTERY, HEART_RATE, RR_INTERVAL
+from store.timeseries import Batch, TimeSeriesStore
+from store.units import NS_PER_S
+
+HISTORY_DAYS = 90
+SPOT_S = 300
+SPOT_HOURS = (13, 15, 17, 19, 21, 22, 23)
+"""The evening before a night is sampled: five minutes at each of these local hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A simulated person, the address of the strap, and the first and last day it was worn, in days ago."""
+
+    subject_id: str
+    display_name: str
+    person: VirtualPerson
+    sensor_id: str
+    first_day: int | None = None
+    last_day: int = 0
+
+    def has_history(self, days_ago: int) -> bool:
+        """Say whether the person wore a strap at all so many days ago."""
+        return self.last_day <= days_ago and (self.first_day is None or days_ago <= self.first_day)
+
+
+def cohort(today: date, seed: int = 7) -> list[Member]:
+    """Return the twelve: one who changed, one who stopped sending, one who is new, one who rarely wears it.
+
+    Parameters
+    ----------
+    today : date
+        Episodes are placed relative to it.
+    seed : int
+    """
+    rng = np.random.default_rng(seed)
+    zones = ("Europe/Berlin", "Europe/London", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "UTC")
+    changed = Episode(today - timedelta(days=13), ramp_days=5, hr_frac=0.10, rmssd_frac=-0.42)
+    members: list[Member] = []
+    for k in range(12):
+        person = VirtualPerson(
+            seed=seed * 1000 + k,
+            zone=zones[k % len(zones)],
+            resting_hr_bpm=float(rng.uniform(50, 66)),
+            rmssd_ms=float(rng.uniform(26, 62)),
+            sleep_start_h=float(rng.uniform(10.3, 12.0)),
+            sleep_h=float(rng.uniform(6.8, 8.3)),
+            missing_frac=0.72 if k == 8 else float(rng.uniform(0.02, 0.09)),
+            episode=changed if k == 0 else None,
+        )
+        members.append(
+            Member(
+                subject_id=f"SIM-{k + 1:02d}",
+                display_name=f"Simulated person {k + 1}",
+                person=person,
+                sensor_id=f"C0:5E:00:00:00:{k + 1:02X}",
+                first_day=11 if k == 10 else None,
+                last_day=9 if k == 6 else 0,
+            )
+        )
+    return members
+
+
+def register(members: Sequence[Member], people: People) -> None:
+    """Register the people and their straps, marked as simulated; idempotent."""
+    for member in members:
+        people.add_subject(
+            member.subject_id, member.person.zone, display_name=member.display_name, is_simulated=True
+        )
+        people.register_sensor(
+            member.sensor_id,
+            name=f"Virtual strap {member.subject_id}",
+            model="virtual strap",
+            manufacturer="evenkeel",
+            is_simulated=True,
+        )
+        people.pair(member.sensor_id, member.subject_id)
+
+
+def write_history(
+    members: Sequence[Member],
+    store: TimeSeriesStore,
+    now_ns: int,
+    days: int = HISTORY_DAYS,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> int:
+    """Write the history of everybody up to now; return the number of beats.
+
+    Nights that have beats are left as they are, so that doing it again adds only what is missing.
+
+    Parameters
+    ----------
+    now_ns : int
+        Nothing later is written.
+    days : int
+        How far back it reaches.
+    progress : callable(nights_done, nights_total)
+    """
+    total, done, beats = len(members) * days, 0, 0
+    for member in members:
+        today = night_of(now_ns, member.person.zone)
+        batches: list[Batch] = []
+        for days_ago in range(days, -1, -1):
+            if member.has_history(days_ago):
+                batches.extend(_night_batches(member, today - timedelta(days=days_ago), store, now_ns))
+            done += days_ago > 0
+            progress(done, total)
+        beats += sum(len(batch) for batch in batches if batch.stream is RR_INTERVAL)
+        store.write(batches)
+    return beats
+
+
+def _night_batches(member: Member, night: date, store: TimeSeriesStore, now_ns: int) -> list[Batch]:
+    zone, who = member.person.zone, (member.subject_id, member.sensor_id)
+    worn_ns = member.person.worn_ns(night)
+    bounds_ns = night_bounds_ns(night, zone)
+    if worn_ns is None or store.count(RR_INTERVAL, who[0], *bounds_ns, sensor_id=who[1]):
+        return []
+    evening = night - timedelta(days=1)
+    spots_ns = [
+        (at_ns, at_ns + SPOT_S * NS_PER_S) for at_ns in (local_ns(evening, h, zone) for h in SPOT_HOURS)
+    ]
+    worn = [
+        member.person.beats(start_ns, end_ns)
+        for start_ns, end_ns in [*spots_ns, worn_ns]
+        if end_ns <= min(now_ns, bounds_ns[1])
+    ]
+    if not worn:
+        return []
+    last_ns = np.array([beats.t_ns[-1] for beats in worn], np.int64)
+    rates = {
+        "heart_rate_bpm": [round(60_000 / float(beats.rr_ms[-8:].mean())) for beats in worn],
+        "skin_contact": np.ones(len(worn)),
+        "energy_kj": np.full(len(worn), np.nan),
+    }
+    level_pct = 100.0 - (night.toordinal() * 3 + member.person.seed * 7) % 85
+    t_ns = np.concatenate([beats.t_ns for beats in worn])
+    rr_ms = np.concatenate([beats.rr_ms for beats in worn])
+    in_order = np.unique(t_ns, return_index=True)[1]
+    return [
+        Batch(RR_INTERVAL, *who, t_ns[in_order], {"rr_ms": rr_ms[in_order]}),
+        Batch(HEART_RATE, *who, last_ns, {name: np.asarray(v, np.float64) for name, v in rates.items()}),
+        Batch(BATTERY, *who, last_ns[-1:], {"level_pct": np.array([level_pct])}),
+    ]

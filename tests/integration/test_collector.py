@@ -1,0 +1,412 @@
+"""The collector over virtual air: every frame stamped and kept, every change of the link on record."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.client import NotifyCallback
+from bleak.exc import BleakError
+
+from ingest import collector as module
+from ingest.collector import COLLECTOR_STOPPED, LINK_LOST, SILENT, SILENT_LINK_S, Collector
+from ingest.decoders.device_information import DeviceInformation
+from ingest.decoders.heart_rate import encode_heart_rate
+from ingest.radio import Radio
+from ingest.records import Record, parse_link_payload
+from ingest.spool import SpoolFullError
+from ingest.virtual.air import Air
+from ingest.virtual.backend import VirtualAdapter, VirtualClient
+from ingest.virtual.strap import VirtualStrap
+from store.clock import VirtualClock
+from store.errors import BluetoothError, HomeError
+from store.types import HeartRateMeasurement
+from store.units import NS_PER_S
+
+START_NS = 1_767_643_200_000_000_000
+ONE, TWO = "C0:FF:EE:00:00:01", "C0:FF:EE:00:00:02"
+WORN = {ONE: "S001", TWO: "S002"}
+PATIENCE_S = 10.0
+
+
+@dataclass
+class MemorySpool:
+    """Keeps records in memory; refuses while full."""
+
+    records: list[Record] = field(default_factory=list)
+    is_full: bool = False
+    has_failed: bool = False
+
+    def put(self, record: Record) -> None:
+        if self.has_failed:
+            raise HomeError("The spool failed; check the disk")
+        if self.is_full:
+            raise SpoolFullError("The spool is full; free some space")
+        self.records.append(record)
+
+    def frames(self, sensor_id: str, kind: str = "heart_rate_measurement") -> list[bytes]:
+        return [r.payload for r in self.records if (r.kind, r.sensor_id) == (kind, sensor_id)]
+
+    def states(self, sensor_id: str) -> list[tuple[str, str]]:
+        return [parse_link_payload(payload) for payload in self.frames(sensor_id, "link_state")]
+
+
+@dataclass
+class Rig:
+    air: Air
+    radio: Radio
+    clock: VirtualClock
+    spool: MemorySpool
+    straps: dict[str, VirtualStrap]
+
+    async def start(self, worn: Mapping[str, str], **options) -> tuple[Collector, asyncio.Task[None]]:
+        collector = Collector(worn, self.spool, self.clock, self.radio, **options)
+        running = asyncio.create_task(collector.run())
+        await until(lambda: all(self.straps[address].battery_subscribed for address in worn))
+        await settle()
+        return collector, running
+
+    async def second(self, sensor_id: str, sequence: int) -> None:
+        """Let a second pass and the strap send."""
+        received = len(self.spool.frames(sensor_id))
+        self.clock.advance_to(self.clock.now_ns() + NS_PER_S)
+        assert await self.straps[sensor_id].send(beat(sequence)) == 1
+        await until(lambda: len(self.spool.frames(sensor_id)) == received + 1)
+
+
+def beat(sequence: int) -> HeartRateMeasurement:
+    return HeartRateMeasurement(60, skin_contact=True, energy_kj=sequence, rr_ms=(1000.0,))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - any condition, not only an event
+            await asyncio.sleep(0.001)
+
+
+async def settle() -> None:
+    """Let everything that is ready run."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def stopped(collector: Collector, running: Awaitable[None]) -> None:
+    collector.stop()
+    async with asyncio.timeout(PATIENCE_S):
+        await running
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    air = Air()
+    adapter = VirtualAdapter(air)
+    await adapter.start()
+    straps = {address: VirtualStrap(air, address, advertising_interval_ms=20) for address in WORN}
+    for strap in straps.values():
+        await strap.start()
+    yield Rig(air, adapter.radio, VirtualClock(START_NS), MemorySpool(), straps)
+    for strap in straps.values():
+        strap.reappear()
+        await strap.stop()
+
+
+async def test_frames_are_stamped_and_kept_in_order_for_their_wearer(rig: Rig) -> None:
+    collector, running = await rig.start(WORN)
+    for sequence in range(5):
+        await rig.second(ONE, sequence)
+        await rig.second(TWO, 100 + sequence)
+    await stopped(collector, running)
+    frames = [r for r in rig.spool.records if r.kind == "heart_rate_measurement"]
+    assert [(r.subject_id, r.sensor_id, r.payload) for r in frames] == [
+        (WORN[address], address, encode_heart_rate(beat(base + sequence)))
+        for sequence in range(5)
+        for address, base in ((ONE, 0), (TWO, 100))
+    ]
+    assert [r.wall_ns for r in frames] == [START_NS + n * NS_PER_S for n in range(1, 11)]
+    assert [r.mono_ns for r in frames] == [n * NS_PER_S for n in range(1, 11)]
+    assert collector.received == {"heart_rate_measurement": 10, "battery_level": 2, "link_state": 8}
+    assert collector.refused == 0
+
+
+async def test_link_states_tell_the_whole_story(rig: Rig) -> None:
+    collector, running = await rig.start({ONE: "S001"})
+    await rig.second(ONE, 0)
+    await stopped(collector, running)
+    assert rig.spool.states(ONE) == [
+        ("started", ""),
+        ("connected", ""),
+        ("disconnected", COLLECTOR_STOPPED),
+        ("stopped", ""),
+    ]
+    assert not rig.straps[ONE].connected
+
+
+async def test_what_the_sensor_says_about_itself_is_reported_once(rig: Rig) -> None:
+    said: list[tuple[str, DeviceInformation, int | None]] = []
+    collector, running = await rig.start({ONE: "S001"}, on_device_info=lambda *info: said.append(info))
+    await rig.second(ONE, 0)
+    await rig.straps[ONE].drop()
+    await until(lambda: rig.straps[ONE].battery_subscribed)
+    await stopped(collector, running)
+    about = DeviceInformation(
+        manufacturer_name="evenkeel",
+        model_number="virtual strap",
+        serial_number=ONE,
+        firmware_revision="1.0",
+    )
+    assert said == [(ONE, about, 100)]
+
+
+async def test_after_an_outage_only_the_outage_is_missing(rig: Rig) -> None:
+    collector, running = await rig.start({ONE: "S001"})
+    strap = rig.straps[ONE]
+    for sequence in range(3):
+        await rig.second(ONE, sequence)
+    strap.vanish()
+    for sequence in range(3, 6):
+        rig.clock.advance_to(rig.clock.now_ns() + NS_PER_S)
+        await strap.send(beat(sequence))
+    await until(lambda: ("disconnected", LINK_LOST) in rig.spool.states(ONE))
+    strap.reappear()
+    await until(lambda: strap.battery_subscribed)
+    for sequence in range(6, 9):
+        await rig.second(ONE, sequence)
+    await stopped(collector, running)
+    assert rig.spool.frames(ONE) == [encode_heart_rate(beat(n)) for n in (0, 1, 2, 6, 7, 8)]
+    assert [state for state, _ in rig.spool.states(ONE)] == [
+        "started",
+        "connected",
+        "disconnected",
+        "connected",
+        "disconnected",
+        "stopped",
+    ]
+
+
+async def test_one_sensor_out_of_range_does_not_hold_up_the_other(rig: Rig) -> None:
+    rig.straps[TWO].vanish()
+    collector = Collector(WORN, rig.spool, rig.clock, rig.radio)
+    running = asyncio.create_task(collector.run())
+    await until(lambda: rig.straps[ONE].subscribed)
+    await rig.second(ONE, 0)
+    rig.straps[TWO].reappear()
+    await until(lambda: rig.straps[TWO].subscribed)
+    await rig.second(TWO, 0)
+    await rig.second(ONE, 1)
+    await stopped(collector, running)
+
+
+async def test_a_silent_link_is_given_up_and_made_anew(rig: Rig) -> None:
+    collector, running = await rig.start({ONE: "S001"})
+    await rig.second(ONE, 0)
+    await rig.straps[ONE].send_battery(50)
+    await until(lambda: rig.spool.frames(ONE, "battery_level")[-1:] == [b"\x32"])
+    rig.clock.advance_to(rig.clock.now_ns() + SILENT_LINK_S * NS_PER_S - 1)
+    await settle()
+    assert rig.straps[ONE].connected
+    rig.clock.advance_to(rig.clock.now_ns() + 1)
+    await until(lambda: ("disconnected", SILENT) in rig.spool.states(ONE))
+    await until(lambda: rig.straps[ONE].battery_subscribed)
+    await rig.second(ONE, 1)
+    await stopped(collector, running)
+    assert len(rig.spool.frames(ONE)) == 2
+
+
+async def test_a_sensor_that_never_sends_is_tried_less_and_less_often(rig: Rig) -> None:
+    collector, running = await rig.start({ONE: "S001"})
+    waits_s = []
+    for _ in range(4):
+        rig.clock.advance_to(rig.clock.now_ns() + SILENT_LINK_S * NS_PER_S)
+        await until(lambda: not rig.straps[ONE].connected)
+        await asyncio.sleep(0.05)
+        left_s = 0.0
+        while not rig.straps[ONE].battery_subscribed:
+            rig.clock.advance_to(rig.clock.now_ns() + NS_PER_S // 10)
+            left_s += 0.1
+            await asyncio.sleep(0.01)
+        await settle()
+        waits_s.append(left_s)
+    await stopped(collector, running)
+    for wait_s, longest_s in zip(waits_s, (1, 2, 4, 8), strict=True):
+        assert longest_s / 2 <= wait_s <= longest_s + 2
+
+
+async def test_stop_leaves_no_task_and_no_link(rig: Rig) -> None:
+    before = asyncio.all_tasks()
+    collector, running = await rig.start(WORN)
+    await stopped(collector, running)
+    await until(lambda: asyncio.all_tasks() <= before)
+    assert not any(strap.connected for strap in rig.straps.values())
+
+
+async def test_stop_is_clean_at_any_moment(rig: Rig) -> None:
+    before = asyncio.all_tasks()
+    for step in range(24):
+        collector = Collector(WORN, rig.spool, rig.clock, rig.radio)
+        running = asyncio.create_task(collector.run())
+        await asyncio.sleep(step * 0.004)
+        await stopped(collector, running)
+        await until(lambda: not any(strap.connected for strap in rig.straps.values()))
+        # The straps advertise again in tasks of their own.
+        await until(lambda: asyncio.all_tasks() <= before)
+        assert [state for state, _ in rig.spool.states(ONE)][-1] == "stopped"
+
+
+async def test_cancelling_the_run_leaves_the_sensors_too(rig: Rig) -> None:
+    _, running = await rig.start({ONE: "S001"})
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await until(lambda: not rig.straps[ONE].connected)
+    assert rig.spool.states(ONE)[-2:] == [("disconnected", COLLECTOR_STOPPED), ("stopped", "")]
+
+
+async def test_a_full_spool_is_counted_and_said_once_a_minute(rig: Rig, caplog) -> None:
+    collector, running = await rig.start({ONE: "S001"})
+    rig.spool.is_full = True
+    for sequence in range(61):
+        rig.clock.advance_to(rig.clock.now_ns() + NS_PER_S)
+        await rig.straps[ONE].send(beat(sequence))
+        await until(lambda expected=sequence + 1: collector.refused == expected)
+    rig.spool.is_full = False
+    await rig.second(ONE, 61)
+    await stopped(collector, running)
+    assert collector.received["heart_rate_measurement"] == 62
+    assert collector.refused == 61
+    assert [record.getMessage() for record in caplog.records if record.name == "ingest.collector"] == [
+        "The spool is full; free some space; 1 records refused since the start",
+        "The spool is full; free some space; 61 records refused since the start",
+    ]
+
+
+async def test_a_failed_spool_ends_the_run(rig: Rig) -> None:
+    collector, running = await rig.start({ONE: "S001"})
+    rig.spool.has_failed = True
+    await rig.straps[ONE].send(beat(0))
+    with pytest.raises(HomeError, match="check the disk"):
+        await asyncio.wait_for(running, PATIENCE_S)
+    assert collector.refused == 3  # the frame, and the two link states that follow
+    await until(lambda: not rig.straps[ONE].connected)
+
+
+def radio_with(rig: Rig, behaviour: type[VirtualClient]) -> Radio:
+    """Return the rig's radio with a client that behaves otherwise."""
+    assert rig.radio.client is not None
+    bound = {"adapter_in_use": rig.radio.client.adapter_in_use}
+    return Radio(rig.radio.scanner, type("BoundClient", (behaviour,), bound))
+
+
+async def test_an_answer_to_a_read_is_no_second_sample(rig: Rig) -> None:
+    class EchoingClient(VirtualClient):
+        """Delivers the answer to a read as a notification too, as BlueZ does to a subscriber."""
+
+        async def start_notify(
+            self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **options: object
+        ) -> None:
+            self.callbacks = {**getattr(self, "callbacks", {}), characteristic.handle: callback}
+            await super().start_notify(characteristic, callback, **options)
+
+        async def read_gatt_char(self, characteristic: BleakGATTCharacteristic, **options) -> bytearray:
+            value = await super().read_gatt_char(characteristic, **options)
+            if callback := getattr(self, "callbacks", {}).get(characteristic.handle):
+                callback(value)
+            return value
+
+    rig.radio = radio_with(rig, EchoingClient)
+    collector, running = await rig.start({ONE: "S001"})
+    await rig.straps[ONE].send_battery(99)
+    await until(lambda: len(rig.spool.frames(ONE, "battery_level")) > 1)
+    await stopped(collector, running)
+    assert rig.spool.frames(ONE, "battery_level") == [b"\x64", b"\x63"]
+
+
+async def test_an_attempt_that_fails_does_not_end_the_one_that_stands(rig: Rig) -> None:
+    attempts: list[str] = []
+
+    class FailingOnce(VirtualClient):
+        async def connect(self, *args, **options) -> None:
+            await super().connect(*args, **options)
+            attempts.append(self.address)
+            if len(attempts) == 1:
+                await self.disconnect()
+                raise BleakError("failed to discover services, device disconnected")
+
+    rig.radio = radio_with(rig, FailingOnce)
+    collector, running = await rig.start({ONE: "S001"})
+    await rig.second(ONE, 0)
+    await stopped(collector, running)
+    assert attempts == [ONE, ONE]
+    assert [state for state, _ in rig.spool.states(ONE)] == [
+        "started",
+        "connected",
+        "disconnected",
+        "stopped",
+    ]
+
+
+async def test_the_adapter_does_one_thing_at_a_time(rig: Rig) -> None:
+    busy: list[str] = []
+    overlaps: list[str] = []
+
+    class WatchedClient(VirtualClient):
+        async def connect(self, *args, **options) -> None:
+            if busy or self.adapter_in_use.device.scanning:
+                overlaps.append(self.address)
+            busy.append(self.address)
+            await super().connect(*args, **options)
+            busy.remove(self.address)
+
+    rig.radio = radio_with(rig, WatchedClient)
+    collector, running = await rig.start(WORN)
+    await stopped(collector, running)
+    assert overlaps == []
+
+
+async def test_a_connect_that_takes_long_is_no_silence(rig: Rig) -> None:
+    class SlowClient(VirtualClient):
+        async def connect(self, *args, **options) -> None:
+            await super().connect(*args, **options)
+            rig.clock.advance_to(rig.clock.now_ns() + 2 * SILENT_LINK_S * NS_PER_S)
+
+    rig.radio = radio_with(rig, SlowClient)
+    collector, running = await rig.start({ONE: "S001"})
+    await rig.second(ONE, 0)
+    await stopped(collector, running)
+    assert [state for state, _ in rig.spool.states(ONE)] == [
+        "started",
+        "connected",
+        "disconnected",
+        "stopped",
+    ]
+
+
+async def test_without_bluetooth_the_run_ends_with_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
+    spool = MemorySpool()
+    with pytest.raises(BluetoothError, match=r"^No usable Bluetooth"):
+        await Collector({ONE: "S001"}, spool, VirtualClock(START_NS), Radio()).run()
+    assert [state for state, _ in spool.states(ONE)] == ["started", "stopped"]
+
+
+async def test_bluetooth_that_fails_later_is_waited_for(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    collector, running = await rig.start({ONE: "S001"})
+    await rig.second(ONE, 0)
+    scanner = rig.radio.scanner
+    assert scanner is not None
+    working_start = scanner.start
+    tried = asyncio.Event()
+
+    async def failing_start(_self) -> None:
+        tried.set()
+        raise EOFError("the bus is gone")
+
+    monkeypatch.setattr(scanner, "start", failing_start)
+    await rig.straps[ONE].drop()
+    await asyncio.wait_for(tried.wait(), PATIENCE_S)
+    await settle()
+    monkeypatch.setattr(scanner, "start", working_start)
+    rig.clock.advance_to(rig.clock.now_ns() + module.SCAN_RETRY_S * NS_PER_S)
+    await until(lambda: rig.straps[ONE].battery_subscribed)
+    await rig.second(ONE, 1)
+    await stopped(collector, running)
