@@ -1,0 +1,1 @@
+"""Samples to markers: NN intervals, HRV windows and nights, the nightly job and the research export."""

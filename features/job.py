@@ -1,0 +1,139 @@
+"""The nightly job: RR intervals of every person and night to windows and one row."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+
+import numpy as np
+
+from configs.settings import FeatureSettings, settings_hash
+from features.nights import NightRow, Provenance, night_batch, night_row
+from features.nn import nn_from_rr
+from features.windows import Windows, windows_of
+from store.errors import DataError
+from store.nights import night_bounds_ns, night_of
+from store.registry.people import ZoneHistory
+from store.registry.registry import Registry
+from store.streams import RR_INTERVAL
+from store.timeseries import Batch, Samples, TimeSeriesStore
+from store.types import RrSeries
+
+NIGHTS_A_WRITE = 30
+"""About three million beats: a month of one person is computed and written at a time, in bounded memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRun:
+    """How a run went.
+
+    Attributes
+    ----------
+    nights, withheld : int
+        Rows written, and how many of them have a value missing.
+    failed : tuple of str
+        One sentence for each night that could not be computed.
+    """
+
+    job_id: str
+    nights: int
+    withheld: int
+    failed: tuple[str, ...]
+
+
+def run_features(
+    store: TimeSeriesStore,
+    registry: Registry,
+    settings: FeatureSettings,
+    *,
+    now_ns: int,
+    subjects: Sequence[str] | None = None,
+    progress: Callable[[str, int, int], None] = lambda _subject, _done, _total: None,
+) -> FeatureRun:
+    """Compute windows and rows of every night with RR intervals; idempotent.
+
+    Parameters
+    ----------
+    now_ns : int
+        Written into the rows' provenance.
+    subjects : sequence of str, optional
+        Only these people; everybody by default.
+    progress : callable(subject_id, nights_done, nights_total)
+    """
+    code_version, hashed = version("evenkeel"), settings_hash(settings)
+    job_id = registry.jobs.start("features", code_version, hashed)
+    provenance = Provenance(code_version, hashed, job_id, now_ns)
+    known = {subject.subject_id for subject in registry.people.subjects()}
+    plan = {
+        subject_id: _nights_with_data(store, subject_id, registry.people.zone_history(subject_id))
+        for subject_id in subjects or store.subjects(RR_INTERVAL)
+        if subject_id in known
+    }
+    total = sum(map(len, plan.values()))
+    done = withheld = 0
+    failed: list[str] = []
+    for subject_id, nights in plan.items():
+        for chunk in _chunks(nights):
+            rows, batches = _compute(store, subject_id, chunk, settings, failed)
+            if rows:
+                store.write([*batches, night_batch(rows, provenance)])
+            withheld += sum(bool(row.withheld) for row in rows)
+            done += len(chunk)
+            progress(subject_id, done, total)
+    summary = {"nights": done - len(failed), "withheld": withheld, "failed": len(failed)}
+    registry.jobs.end(job_id, summary)
+    return FeatureRun(job_id, summary["nights"], withheld, tuple(failed))
+
+
+def _nights_with_data(store: TimeSeriesStore, subject_id: str, zones: ZoneHistory) -> list[tuple[date, str]]:
+    extent = store.extent(RR_INTERVAL, subject_id)
+    if extent is None:
+        return []
+    at_ns, last_ns = extent
+    found: dict[date, str] = {}
+    while at_ns <= last_ns:
+        zone = zones.at(at_ns)
+        night = night_of(at_ns, zone)
+        found.setdefault(night, zone)
+        at_ns = night_bounds_ns(night, zone)[1]
+    return list(found.items())
+
+
+def _chunks(nights: list[tuple[date, str]]) -> Iterator[list[tuple[date, str]]]:
+    for k in range(0, len(nights), NIGHTS_A_WRITE):
+        yield nights[k : k + NIGHTS_A_WRITE]
+
+
+def _compute(
+    store: TimeSeriesStore,
+    subject_id: str,
+    nights: list[tuple[date, str]],
+    settings: FeatureSettings,
+    failed: list[str],
+) -> tuple[list[NightRow], list[Batch]]:
+    rows: list[NightRow] = []
+    batches: list[Batch] = []
+    for night, zone in nights:
+        try:
+            by_sensor = _windows_by_sensor(
+                store.read(RR_INTERVAL, subject_id, *night_bounds_ns(night, zone)), settings
+            )
+            if by_sensor:
+                rows.append(night_row(subject_id, night, zone, by_sensor, settings))
+                batches.extend(
+                    windows.batch(subject_id, sensor)
+                    for sensor, (windows, _) in by_sensor.items()
+                    if len(windows)
+                )
+        except DataError as error:
+            failed.append(f"{subject_id}, night {night}: {error}")
+    return rows, batches
+
+
+def _windows_by_sensor(held: Samples, settings: FeatureSettings) -> Mapping[str, tuple[Windows, int]]:
+    found: dict[str, tuple[Windows, int]] = {}
+    for sensor in held.sensors:
+        one = held.of_sensor(sensor)
+        series = RrSeries(one.t_ns, one["rr_ms"].astype(np.float64))
+        found[sensor] = windows_of(nn_from_rr(series), settings.window_s), len(series)
+    return found

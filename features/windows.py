@@ -1,0 +1,126 @@
+"""Five-minute windows of HRV: the grain between beats and nights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.hrv import TimeDomain, time_domain
+from store.streams import Column, Stream
+from store.timeseries import Batch, TimeSeriesStore
+from store.types import NnSeries
+from store.units import NS_PER_S
+
+MIN_SDNN_COVERAGE_FRAC = 0.70
+MIN_RMSSD_COVERAGE_FRAC = 0.50
+MIN_MEAN_COVERAGE_FRAC = 0.50
+MIN_DIFFERENCES = 30
+"""Measured on windows with beats removed: RMSSD bears half its differences missing (4.5 % median error),
+SDNN 30 %; a mean needs half of the window."""
+
+WINDOW_STREAM = Stream(
+    "hrv_window",
+    "HRV of clock-aligned windows; the time is the window's start",
+    (
+        Column("mean_hr_bpm", "float64", "60000 / mean NN", "beats/min"),
+        Column("mean_nn_ms", "float64", "Mean NN interval", "ms"),
+        Column("sdnn_ms", "float64", "Standard deviation of NN intervals (n - 1)", "ms"),
+        Column("rmssd_ms", "float64", "Root mean square of successive NN differences", "ms"),
+        Column("pnn50_pct", "float64", "Share of successive NN differences above 50 ms", "%"),
+        Column("coverage_frac", "float64", "Share of the window covered by NN intervals, 0-1"),
+        Column("n_beats", "int64", "NN intervals that end in the window"),
+        Column("n_differences", "int64", "Successive differences between intervals that share a beat"),
+    ),
+)
+WINDOW_FEATURES = ("mean_hr_bpm", "mean_nn_ms", "sdnn_ms", "rmssd_ms", "pnn50_pct")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Consecutive windows of one sensor.
+
+    Attributes
+    ----------
+    start_ns : (n,) int64
+        Starts, ascending; windows without any NN interval are left out.
+    values : mapping of feature name to (n,) float64
+        NaN where withheld for poor coverage.
+    coverage_frac : (n,) float64
+    n_beats, n_differences : (n,) int
+    """
+
+    start_ns: NDArray[np.int64]
+    values: Mapping[str, NDArray[np.float64]]
+    coverage_frac: NDArray[np.float64]
+    n_beats: NDArray[np.integer]
+    n_differences: NDArray[np.integer]
+
+    def __len__(self) -> int:
+        return len(self.start_ns)
+
+    def batch(self, subject_id: str, sensor_id: str) -> Batch:
+        """Return these windows as samples."""
+        columns = {
+            **self.values,
+            "coverage_frac": self.coverage_frac,
+            "n_beats": self.n_beats,
+            "n_differences": self.n_differences,
+        }
+        return Batch(WINDOW_STREAM, subject_id, sensor_id, self.start_ns, columns)
+
+
+def windows_of(nn: NnSeries, window_s: int) -> Windows:
+    """Compute HRV in the windows of a series.
+
+    A beat belongs to the window in which its interval ends. Windows are aligned to the UTC clock, and so to
+    local hours of every zone.
+
+    Parameters
+    ----------
+    nn : NnSeries of one sensor
+    window_s : int
+        Length of a window, seconds.
+    """
+    window_ns = window_s * NS_PER_S
+    occupied, index = np.unique(nn.t_ns // window_ns, return_inverse=True)
+    found = time_domain(nn, index.astype(np.intp), len(occupied))
+    coverage_frac = np.minimum(found.nn_total_ms / (window_s * 1e3), 1.0)
+    return Windows(
+        occupied * window_ns,
+        _gated(found, coverage_frac, window_s),
+        coverage_frac,
+        found.n_beats,
+        found.n_differences,
+    )
+
+
+def _gated(
+    found: TimeDomain, coverage_frac: NDArray[np.float64], window_s: int
+) -> dict[str, NDArray[np.float64]]:
+    difference_frac = found.n_differences * found.mean_nn_ms / (window_s * 1e3)
+    has_mean = coverage_frac >= MIN_MEAN_COVERAGE_FRAC
+    has_spread = coverage_frac >= MIN_SDNN_COVERAGE_FRAC
+    has_differences = (difference_frac >= MIN_RMSSD_COVERAGE_FRAC) & (found.n_differences >= MIN_DIFFERENCES)
+    return {
+        "mean_hr_bpm": np.where(has_mean, found.mean_hr_bpm, np.nan),
+        "mean_nn_ms": np.where(has_mean, found.mean_nn_ms, np.nan),
+        "sdnn_ms": np.where(has_spread, found.sdnn_ms, np.nan),
+        "rmssd_ms": np.where(has_differences, found.rmssd_ms, np.nan),
+        "pnn50_pct": np.where(has_differences, found.pnn50_pct, np.nan),
+    }
+
+
+def read_windows(store: TimeSeriesStore, subject_id: str, start_ns: int, end_ns: int) -> Windows:
+    """Return the stored windows that start in `[start_ns, end_ns)`, of the sensor that saw most of it."""
+    held = store.read(WINDOW_STREAM, subject_id, start_ns, end_ns)
+    if len(held.sensors) > 1:
+        covered = np.bincount(held.sensor_index, held["coverage_frac"], len(held.sensors))
+        held = held.of_sensor(held.sensors[int(np.argmax(covered))])
+    return Windows(
+        held.t_ns,
+        {name: held[name] for name in WINDOW_FEATURES},
+        held["coverage_frac"],
+        held["n_beats"],
+        held["n_differences"],
+    )

@@ -1,0 +1,1 @@
+"""Markers to flags: each person's own baseline, detectors, reasons."""

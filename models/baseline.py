@@ -1,0 +1,67 @@
+"""A person's own normal: median and spread of earlier nights, lagged so that no slow change hides itself."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.settings import FlagSettings
+
+MAD_TO_SD = 1.4826
+"""The median absolute deviation of a normal distribution is 1/1.4826 of its standard deviation."""
+MIN_SPREAD_FRAC = 0.03
+"""No body repeats itself to 3 %; a smaller spread comes from few nights and would flag trifles."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """The personal band of one feature, night by night.
+
+    Attributes
+    ----------
+    usual, low, high : (n,) float64
+        Median and band, in the feature's unit; NaN while learning.
+    z : (n,) float64
+        Distance from usual in robust SD, positive above; NaN while learning or without a value.
+    valid_nights : (n,) int
+        Nights with a value that the baseline of each night rests on.
+    """
+
+    usual: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    z: NDArray[np.float64]
+    valid_nights: NDArray[np.intp]
+
+
+def personal_band(values: NDArray[np.float64], *, is_log_scaled: bool, settings: FlagSettings) -> Band:
+    """Compute the band of every night from earlier nights only.
+
+    The baseline of night i is nights i - gap - length to i - gap - 1: later data never change it, and the
+    most recent `gap_days` are left out.
+
+    Parameters
+    ----------
+    values : (n,) float64
+        One value per consecutive night; NaN where there is none.
+    is_log_scaled : bool
+        Make the baseline of logarithms, so that the band is relative; values must then be positive.
+    settings : FlagSettings
+        `baseline_days`, `gap_days`, `min_valid_nights` and `band_sd`.
+    """
+    scaled = np.log(values) if is_log_scaled else np.asarray(values, np.float64)
+    lead = np.full(settings.baseline_days + settings.gap_days, np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([lead, scaled]), settings.baseline_days)
+    windows = windows[: len(scaled)]
+    valid_nights = np.isfinite(windows).sum(axis=1)
+    is_ready = valid_nights >= settings.min_valid_nights
+    usual, spread = np.full(len(scaled), np.nan), np.full(len(scaled), np.nan)
+    usual[is_ready] = np.nanmedian(windows[is_ready], axis=1)
+    deviation = np.abs(windows[is_ready] - usual[is_ready, None])
+    spread[is_ready] = MAD_TO_SD * np.nanmedian(deviation, axis=1)
+    spread = np.maximum(spread, MIN_SPREAD_FRAC * (1.0 if is_log_scaled else np.abs(usual)))
+    low, high = usual - settings.band_sd * spread, usual + settings.band_sd * spread
+    z = (scaled - usual) / spread
+    if is_log_scaled:
+        usual, low, high = np.exp(usual), np.exp(low), np.exp(high)
+    return Band(usual, low, high, z, valid_nights)

@@ -1,0 +1,53 @@
+"""The flag job: everybody's nights through the rule, new flags into the registry."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from configs.settings import FlagSettings, settings_hash
+from features.nights import NIGHT_STREAM, read_nights
+from models.rule import flags_of
+from store.errors import DataError
+from store.registry.registry import Registry
+from store.timeseries import TimeSeriesStore
+
+
+@dataclass(frozen=True, slots=True)
+class FlagRun:
+    """How a run went: people judged, flags that are new, and one sentence for each person who failed."""
+
+    job_id: str
+    subjects: int
+    new_flags: int
+    failed: tuple[str, ...]
+
+
+def run_flags(
+    store: TimeSeriesStore,
+    registry: Registry,
+    settings: FlagSettings,
+    *,
+    subjects: Sequence[str] | None = None,
+    progress: Callable[[str, int, int], None] = lambda _subject, _done, _total: None,
+) -> FlagRun:
+    """Judge every night of everybody; idempotent: a flag that is there keeps its state.
+
+    Parameters
+    ----------
+    subjects : sequence of str, optional
+        Only these people; everybody by default.
+    progress : callable(subject_id, people_done, people_total)
+    """
+    job_id = registry.jobs.start("flags", version("evenkeel"), settings_hash(settings))
+    known = {subject.subject_id for subject in registry.people.subjects()}
+    chosen = [subject_id for subject_id in subjects or store.subjects(NIGHT_STREAM) if subject_id in known]
+    new_flags = 0
+    failed: list[str] = []
+    for done, subject_id in enumerate(chosen, 1):
+        try:
+            new_flags += registry.flags.put(subject_id, flags_of(read_nights(store, subject_id), settings))
+        except DataError as error:
+            failed.append(f"{subject_id}: {error}")
+        progress(subject_id, done, len(chosen))
+    registry.jobs.end(job_id, {"subjects": len(chosen), "new_flags": new_flags, "failed": len(failed)})
+    return FlagRun(job_id, len(chosen), new_flags, tuple(failed))
