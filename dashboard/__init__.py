@@ -1,0 +1,1 @@
+"""What clinicians see: triage, the patient page and the live page, behind sign-in."""

@@ -1,0 +1,73 @@
+"""The dashboard as an application: pages, gate and server put together."""
+
+from dash import Input, Output, dcc, html
+from dash.development.base_component import Component
+
+from dashboard.gate import audit, csrf_token, install_gate, signed_in_user, visible_subject
+from dashboard.live import connect_live, live_layout
+from dashboard.night import connect_night
+from dashboard.patient import connect_patient, patient_layout
+from dashboard.routes import route_of
+from dashboard.shell import Shell, new_server
+from dashboard.sign_in import sign_in_pages
+from dashboard.sources import Sources
+from dashboard.triage import connect_triage, triage_layout
+from store.installation import Installation
+
+
+def create_app(installation: Installation) -> Shell:
+    """Return the dashboard of an installation, ready to be served by any WSGI server.
+
+    The open sources are in `app.sources`; whoever made the app closes them.
+    """
+    sources = Sources.open(installation)
+    server = new_server(installation.settings.dashboard, csrf_token)
+    app = Shell(
+        "dashboard",
+        server=server,
+        sources=sources,
+        assets_ignore=r".*\.css",  # the frame links the stylesheet itself, also where there is no Dash
+        serve_locally=True,
+        compress=False,
+        update_title="",
+        # Pages come one at a time, so most callbacks miss their parts in the first layout.
+        suppress_callback_exceptions=True,
+        enable_mcp=False,
+    )
+    install_gate(server, sources, app.csp_hashes)
+    server.register_blueprint(sign_in_pages(sources))
+    app.layout = html.Div([dcc.Location(id="address", refresh=False), html.Div(id="page")])
+    _connect(app, sources)
+    return app
+
+
+def _connect(app: Shell, sources: Sources) -> None:
+    def page(path: str) -> Component:
+        return _page(sources, path)
+
+    app.connect(page, Output("page", "children"), [Input("address", "pathname")])
+    connect_triage(app, sources)
+    connect_live(app, sources)
+    connect_patient(app, sources)
+    connect_night(app, sources)
+
+
+def _page(sources: Sources, path: str) -> Component:
+    route = route_of(path)
+    if route is None:
+        return _nobody()
+    if route.page == "triage":
+        audit(sources, signed_in_user().name, "list")
+        return triage_layout(sources)
+    if route.page == "live":
+        audit(sources, signed_in_user().name, "list live")
+        return live_layout(sources)
+    subject = visible_subject(sources, route.subject_id)
+    if subject is None:
+        return _nobody()
+    audit(sources, signed_in_user().name, "view", subject_id=subject.subject_id)
+    return patient_layout(sources, subject)
+
+
+def _nobody() -> Component:
+    return html.P("There is no such page, or no such patient in your case-load.", className="card notice")

@@ -1,0 +1,204 @@
+"""The gate: nothing without signing in, strict headers, and whose data a request may touch.
+
+Plain Flask carries the session: Flask-Login's loader cannot see whether a request is a page refreshing
+itself, which must not keep an unattended session alive. The signed cookie holds a random token; the
+session itself is a row of the registry and can be ended there.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from flask import Flask, Response, g, redirect, request, session
+from flask.typing import ResponseReturnValue
+from flask_wtf import csrf
+from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from dashboard.routes import SIGN_IN_PATH, route_of
+from dashboard.shell import message_page
+from dashboard.sources import Sources
+from store.registry.accounts import User
+from store.registry.people import Subject
+
+STYLESHEET_PATH = "/assets/evenkeel.css"
+OPEN_PATHS = frozenset({SIGN_IN_PATH, "/health", STYLESHEET_PATH})
+CALLBACK_PATH = "/_dash-update-component"
+CSRF_COOKIE = "_csrf_token"
+"""Dash sends this cookie's value back as the header X-CSRFToken with every callback."""
+
+_ONE_TIME_LINK = re.compile(r"/sign-in/once/[\w-]{20,80}")
+_CACHEABLE = ("/assets/", "/_dash-component-suites/")
+_YEAR_S = 365 * 24 * 3600
+_MAX_REQUEST_BYTES = 1_000_000
+"""The largest callback of ours sends a few hundred bytes."""
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not `no-referrer`: behind TLS the CSRF check compares the referring host.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+}
+
+
+def install_gate(server: Flask, sources: Sources, script_hashes: Callable[[], Sequence[str]]) -> None:
+    """Close a server: default-deny, CSRF on every POST, headers, cookies.
+
+    Parameters
+    ----------
+    script_hashes : callable
+        Gives the CSP hashes of inline scripts; asked once, at the first answer.
+    """
+    is_behind_tls = sources.settings.dashboard.is_behind_tls
+    server.secret_key = sources.secret
+    config = cast("dict[str, Any]", server.config)
+    config.update(
+        SESSION_COOKIE_NAME="__Host-evenkeel" if is_behind_tls else "evenkeel",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=is_behind_tls,
+        WTF_CSRF_TIME_LIMIT=None,  # a token lives as long as its session
+        WTF_CSRF_HEADERS=["X-CSRFToken"],
+        MAX_CONTENT_LENGTH=_MAX_REQUEST_BYTES,
+        SEND_FILE_MAX_AGE_DEFAULT=_YEAR_S,
+    )
+    if is_behind_tls:
+        server.wsgi_app = ProxyFix(server.wsgi_app, x_for=1, x_proto=1)
+    server.before_request(lambda: _admit(sources))
+    csrf.CSRFProtect(server)
+    server.register_error_handler(HTTPException, _error_page)
+    policy: list[str] = []
+
+    def finish(response: Response) -> Response:
+        if not policy:
+            policy.append(_content_security_policy(script_hashes()))
+        return _finish(response, policy[0], is_behind_tls=is_behind_tls)
+
+    server.after_request(finish)
+
+
+def csrf_token() -> str:
+    """Return the CSRF token of this request's session."""
+    generate = cast("Callable[[], str]", vars(csrf)["generate_csrf"])
+    return generate()
+
+
+def signed_in_user() -> User:
+    """Return who asks. Only for code behind the gate."""
+    return cast("User", g.user)
+
+
+def visible_subject(sources: Sources, subject_id: str) -> Subject | None:
+    """Return the patient if the one who asks may see them; None, with an entry in the audit, otherwise.
+
+    None says the same of somebody else's patient and of one that does not exist.
+    """
+    user = signed_in_user()
+    found = sources.registry.people.subjects([subject_id])
+    if found and sources.registry.accounts.can_see(user, subject_id):
+        return found[0]
+    audit(sources, user.name, "view", subject_id=subject_id, is_allowed=False)
+    return None
+
+
+def audit(
+    sources: Sources,
+    actor: str,
+    action: str,
+    *,
+    subject_id: str = "",
+    is_allowed: bool = True,
+    detail: str = "",
+) -> None:
+    """Write to the audit log what this request did or was refused."""
+    sources.registry.audit.append(
+        actor,
+        action,
+        subject_id=subject_id,
+        is_allowed=is_allowed,
+        address=request.remote_addr or "",
+        detail=detail,
+    )
+
+
+def _admit(sources: Sources) -> ResponseReturnValue | None:
+    if request.path in OPEN_PATHS or _ONE_TIME_LINK.fullmatch(request.path):
+        return None
+    token = session.get("token")
+    user = None
+    if isinstance(token, str):
+        user = sources.registry.accounts.session_user(token, is_activity=not _is_polling())
+    if user is None:
+        if request.path.startswith("/_"):
+            return "Signed out: sign in again", 401
+        return redirect(SIGN_IN_PATH, 303)
+    g.user = user
+    if _is_document():
+        route = route_of(request.path)
+        if route is None or (route.subject_id and visible_subject(sources, route.subject_id) is None):
+            raise NotFound
+    return None
+
+
+def _is_document() -> bool:
+    """Say whether the request falls to Dash's catch-all, which would serve its page at any address."""
+    return request.endpoint in ("/", "/<path:path>")
+
+
+def _is_polling() -> bool:
+    """Say whether a page refreshes itself: a callback that only timers have triggered."""
+    if request.path != CALLBACK_PATH:
+        return False
+    body: object = request.get_json(silent=True)
+    changed = cast("Mapping[str, Any]", body).get("changedPropIds") if isinstance(body, dict) else None
+    if not isinstance(changed, list) or not changed:
+        return False
+    return all(str(prop).endswith(".n_intervals") for prop in cast("list[object]", changed))
+
+
+def _content_security_policy(script_hashes: Sequence[str]) -> str:
+    return "; ".join(
+        (
+            "default-src 'none'",
+            " ".join(("script-src 'self'", *script_hashes)),
+            # Plotly and AG Grid set styles from script; styles can draw, not run.
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self' data:",
+            "connect-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+            "object-src 'none'",
+        )
+    )
+
+
+def _finish(response: Response, policy: str, *, is_behind_tls: bool) -> Response:
+    response.headers.update(_HEADERS)
+    response.headers["Content-Security-Policy"] = policy
+    if is_behind_tls:
+        response.headers["Strict-Transport-Security"] = f"max-age={_YEAR_S}"
+    if response.status_code != 200 or not request.path.startswith(_CACHEABLE):
+        response.headers["Cache-Control"] = "no-store"
+    if response.mimetype == "text/html" and "user" in g:
+        response.set_cookie(CSRF_COOKIE, csrf_token(), secure=is_behind_tls, samesite="Strict")
+    return response
+
+
+def _error_page(error: HTTPException) -> ResponseReturnValue:
+    status = error.code or 500
+    if status < 400:
+        return error.get_response()
+    if request.path.startswith("/_"):
+        return error.name, status
+    said = {
+        404: ("Not found", "There is no such page, or no such patient in your case-load."),
+        400: ("Not accepted", "This form is too old or was changed. Go back, reload the page and try again."),
+        500: ("Something broke", "This is a fault of evenkeel. The page was not shown; nothing was changed."),
+    }
+    title, text = said.get(status, (error.name, error.description or ""))
+    return message_page(title, text), status

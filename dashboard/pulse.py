@@ -1,0 +1,82 @@
+"""The newest heart rate of a person, and whether it is still a current one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from store.streams import BATTERY, HEART_RATE
+from store.timeseries import TimeSeriesStore
+from store.units import NS_PER_S
+
+LIVE_WITHIN_S = 15
+"""Straps send about once a second and the collector writes within seconds; older is no current heart rate."""
+SILENT_WITHIN_S = 300
+"""For five minutes a wearable that went silent stays in the live list, marked as silent, then it leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The newest sample of heart rate.
+
+    Attributes
+    ----------
+    at_ns : int
+    heart_rate_bpm : float or None
+        None if the wearable saw no pulse or no skin.
+    sensor_id : str
+    """
+
+    at_ns: int
+    heart_rate_bpm: float | None
+    sensor_id: str
+
+    def is_live(self, now_ns: int) -> bool:
+        """Say whether this is the heart rate of now."""
+        return now_ns - self.at_ns <= LIVE_WITHIN_S * NS_PER_S
+
+    def is_recent(self, now_ns: int) -> bool:
+        """Say whether the wearable was streaming within the last minutes."""
+        return now_ns - self.at_ns <= SILENT_WITHIN_S * NS_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Battery:
+    """The newest charge of a wearable, 0-100 %."""
+
+    at_ns: int
+    level_pct: float
+
+
+def newest_pulse(store: TimeSeriesStore, subject_id: str) -> Pulse | None:
+    """Return the newest heart rate of a person, or None if there never was one."""
+    held = store.latest(HEART_RATE, subject_id)
+    if held is None:
+        return None
+    bpm, contact = np.array([held["heart_rate_bpm"]]), np.array([held["skin_contact"]])
+    seen = float(without_contact_removed(bpm, contact)[0])
+    return Pulse(int(held["t_ns"]), seen if np.isfinite(seen) else None, str(held["sensor"]))
+
+
+def newest_battery(store: TimeSeriesStore, subject_id: str) -> Battery | None:
+    """Return the newest charge reported for a person's wearable, or None if there never was one."""
+    held = store.latest(BATTERY, subject_id)
+    return None if held is None else Battery(int(held["t_ns"]), float(held["level_pct"]))
+
+
+def read_pulses(
+    store: TimeSeriesStore, subject_id: str, start_ns: int, end_ns: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return times (n,) and heart rates (n,), NaN without pulse or skin, of the sensor heard last."""
+    held = store.read(HEART_RATE, subject_id, start_ns, end_ns)
+    if len(held.sensors) > 1:
+        held = held.of_sensor(held.sensors[int(held.sensor_index[-1])])
+    return held.t_ns, without_contact_removed(held["heart_rate_bpm"], held["skin_contact"])
+
+
+def without_contact_removed(bpm: NDArray[np.float64], contact: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return heart rates (n,) with NaN where there is no pulse (0) or the wearable knows it is off the skin.
+
+    An unknown contact (NaN) counts as worn.
+    """
+    return np.where((bpm > 0) & (contact != 0), bpm, np.nan)

@@ -1,0 +1,71 @@
+"""Signing in and out: plain pages that work without scripts."""
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, session
+from flask.typing import ResponseReturnValue
+
+from dashboard.gate import audit, signed_in_user
+from dashboard.routes import SIGN_IN_PATH, TRIAGE_PATH
+from dashboard.shell import message_page
+from dashboard.sources import Sources
+from store.errors import RefusedError
+from store.registry.accounts import User
+
+_NOT_FOUND_TOGETHER = "User name and password do not belong together"
+_LINK_IS_GONE = "This link was used already or is older than 30 minutes. Ask for a new one, or sign in."
+
+
+def sign_in_pages(sources: Sources) -> Blueprint:
+    """Return the pages `/sign-in`, `/sign-in/once/<token>`, `/sign-out` and `/health`."""
+    pages = Blueprint("sign_in", __name__)
+    accounts = sources.registry.accounts
+
+    def enter(user: User, how: str) -> ResponseReturnValue:
+        session.clear()
+        session["token"] = accounts.open_session(user)
+        audit(sources, user.name, "sign-in", detail=how)
+        return redirect(TRIAGE_PATH, 303)
+
+    def refuse(name: str, reason: str, status: int) -> Response:
+        audit(sources, name, "sign-in", is_allowed=False, detail=reason)
+        return _form(reason, status)
+
+    def submit() -> ResponseReturnValue:
+        name = request.form.get("username", "").strip()
+        try:
+            user = accounts.check_password(name, request.form.get("password", ""), request.remote_addr or "")
+        except RefusedError as refused:
+            return refuse(name, str(refused), 429)
+        return enter(user, "password") if user else refuse(name, _NOT_FOUND_TOGETHER, 401)
+
+    def redeem(token: str) -> ResponseReturnValue:
+        user = accounts.redeem_link(token)
+        if user:
+            return enter(user, "one-time link")
+        audit(sources, "", "sign-in", is_allowed=False, detail="one-time link is used or too old")
+        return message_page("This link cannot be used", _LINK_IS_GONE), 403
+
+    def sign_out() -> ResponseReturnValue:
+        audit(sources, signed_in_user().name, "sign-out")
+        accounts.end_session(session["token"])
+        session.clear()
+        return redirect(SIGN_IN_PATH, 303)
+
+    pages.add_url_rule(SIGN_IN_PATH, "form", lambda: _form("", 200), methods=["GET"])
+    pages.add_url_rule(SIGN_IN_PATH, "submit", submit, methods=["POST"])
+    pages.add_url_rule(f"{SIGN_IN_PATH}/once/<token>", "once", _once, methods=["GET"])
+    pages.add_url_rule(f"{SIGN_IN_PATH}/once/<token>", "redeem", redeem, methods=["POST"])
+    pages.add_url_rule("/sign-out", "sign_out", sign_out, methods=["POST"])
+    pages.add_url_rule("/health", "health", lambda: Response("ok\n", mimetype="text/plain"), methods=["GET"])
+    return pages
+
+
+def _form(message: str, status: int) -> Response:
+    name = request.form.get("username", "")
+    page = render_template("sign_in.html", title="Sign in · evenkeel", message=message, name=name)
+    return make_response(page, status)
+
+
+def _once(token: str) -> str:
+    """Show one button: programs that preview links follow them, but do not press buttons."""
+    del token  # the form posts to this same address
+    return render_template("once.html", title="Sign in · evenkeel")

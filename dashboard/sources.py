@@ -1,0 +1,36 @@
+"""What the pages are made from: the samples, the registry, the clock and the settings."""
+
+from dataclasses import dataclass
+
+from configs.settings import Settings
+from store.clock import Clock
+from store.installation import Installation
+from store.registry.registry import Registry
+from store.timeseries import TimeSeriesStore
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Open handles on one installation, shared by every request."""
+
+    store: TimeSeriesStore
+    registry: Registry
+    clock: Clock
+    settings: Settings
+    secret: bytes
+
+    @classmethod
+    def open(cls, installation: Installation) -> "Sources":
+        """Open an installation for reading and for the dashboard's own sessions and audit."""
+        return cls(
+            store=installation.timeseries(),
+            registry=installation.registry(),
+            clock=installation.clock,
+            settings=installation.settings,
+            secret=installation.secret("dashboard"),
+        )
+
+    def close(self) -> None:
+        """Release files and connections."""
+        self.store.close()
+        self.registry.close()

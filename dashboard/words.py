@@ -1,0 +1,81 @@
+"""How values, ages, dates and levels are said and drawn; a level is always shape, word and fill together."""
+
+import math
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from models.standing import State
+from store.units import NS_PER_S
+
+MISSING = "\N{EN DASH}"
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How a state looks: a shape beside its word, a class that fills, a rank (0 needs a look first)."""
+
+    rank: int
+    shape: str
+    class_name: str
+
+
+LEVELS: dict[State, Level] = {
+    State.CHANGED: Level(0, "◆", "changed"),
+    State.NO_RECENT_DATA: Level(1, "□", "absent"),
+    State.NOT_ENOUGH_DATA: Level(2, "◐", "partial"),
+    State.LEARNING: Level(3, "○", "learning"),
+    State.IN_RANGE: Level(4, "●", "in-range"),
+}
+
+
+def sentence_case(text: str) -> str:
+    """Return the text with its first letter large."""
+    return text[:1].upper() + text[1:]
+
+
+def age_text(age_ns: int) -> str:
+    """Say how long ago something was; a time in the future (clocks differ) counts as now.
+
+    >>> age_text(150 * 10**9)
+    '2 min ago'
+    """
+    age_s = max(0, age_ns // NS_PER_S)
+    if age_s < _MINUTE_S:
+        return f"{age_s} s ago"
+    if age_s < _HOUR_S:
+        return f"{age_s // _MINUTE_S} min ago"
+    if age_s < 2 * _DAY_S:
+        return f"{age_s // _HOUR_S} h ago"
+    return f"{age_s // _DAY_S} d ago"
+
+
+def number_text(value: float, digits: int = 0) -> str:
+    """Return a number for reading; a dash where there is none."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else MISSING
+
+
+def percent_text(frac: float) -> str:
+    """Return a share (0-1) as a percentage; a dash where there is none."""
+    return f"{100 * frac:.0f} %" if math.isfinite(frac) else MISSING
+
+
+def date_text(day: date) -> str:
+    """Return a date as `3 Mar 2026`."""
+    return f"{day.day} {day:%b %Y}"
+
+
+def day_text(day: date) -> str:
+    """Return a date with its weekday, as `Tue 3 Mar`."""
+    return f"{day:%a} {day.day} {day:%b}"
+
+
+def local_time(t_ns: int, zone: str) -> datetime:
+    """Return a time as the wall clock of a zone shows it."""
+    return datetime.fromtimestamp(t_ns / NS_PER_S, ZoneInfo(zone))
+
+
+def span_text(low: float, high: float, digits: int = 0) -> str:
+    """Return a range as `31 to 57`."""
+    return f"{number_text(low, digits)} to {number_text(high, digits)}"

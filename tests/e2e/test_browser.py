@@ -1,0 +1,226 @@
+"""The pages in a real browser: they work, they move, they keep to themselves."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from dashboard.words import day_text
+from store.clock import SystemClock
+from store.installation import Installation
+from tests.clinic import PASSWORD, build_clinic, write_heart_rate
+
+CHROMIUM = Path("/usr/bin/chromium")
+REPOSITORY = Path(__file__).resolve().parents[2]
+TICK_S = 0.5
+"""Between two heart rates of the made-up straps; half of what the page asks for."""
+PATIENCE_MS = 20_000
+"""A page takes one second; a loaded machine may take many times that."""
+expect.set_options(timeout=PATIENCE_MS)
+SERVE = """
+import sys
+from functools import partial
+from pathlib import Path
+from dashboard.serve import serve
+from store.installation import Installation
+serve(Installation(Path(sys.argv[1])), "127.0.0.1", int(sys.argv[2]), partial(print, flush=True))
+"""
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not CHROMIUM.exists() and os.environ.get("EVENKEEL_REQUIRE_BROWSER") != "1",
+        reason=f"no browser: {CHROMIUM} is not there (apt-get install chromium)",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> Iterator[str]:
+    """A dashboard served by a process of its own, and straps of V01 and V02 that stream."""
+    home = tmp_path_factory.mktemp("clinic")
+    installation = build_clinic(home)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    stop = threading.Event()
+    straps = threading.Thread(target=_stream, args=(installation, stop))
+    straps.start()
+    command = [sys.executable, "-c", SERVE, str(home), str(port)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as server:
+        yield server.stdout.readline().strip().rstrip("/")
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(10) == 0
+    stop.set()
+    straps.join()
+
+
+def _stream(installation: Installation, stop: threading.Event) -> None:
+    with installation.timeseries() as store:
+        for tick in count():
+            for subject_id, slowest_bpm in (("V01", 60), ("V02", 80)):
+                write_heart_rate(store, subject_id, SystemClock().now_ns(), [slowest_bpm + tick % 9])
+            if stop.wait(TICK_S):
+                return
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as engine:
+        opened = engine.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Return a function that signs in with a browser of its own; what went wrong fails the test."""
+    problems: list[str] = []
+    contexts = []
+
+    def sign_in(name: str, width: int = 1440, *, is_expected: re.Pattern[str] | None = None):
+        context = browser.new_context(viewport={"width": width, "height": 900})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+
+        def note(text: str) -> None:
+            if not (is_expected and is_expected.search(text)):
+                problems.append(text)
+
+        page.on("console", lambda m: note(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda e: note(str(e)))
+        page.on(
+            "request", lambda r: note(r.url) if not r.url.startswith((address, "data:", "blob:")) else None
+        )
+        page.goto(f"{address}/")
+        page.fill("input[name=username]", name)
+        page.fill("input[name=password]", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_selector(".triage-grid .ag-row")
+        return page
+
+    yield sign_in
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def test_list_shows_everyone_most_concerning_first_and_opens_a_patient_by_keyboard(visit, address):
+    page = visit("lead")
+    assert page.locator(".ag-pinned-left-cols-container .ag-row").count() == 8
+    first = page.locator(".ag-pinned-left-cols-container .ag-row[row-index='0']")
+    assert "Changed" in first.inner_text()
+    assert page.locator(".ag-row .badge-simulated").count() == 8
+    first.locator("[col-id=level]").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{address}/patient/V01")
+
+
+def test_filter_finds_by_name_and_by_level(visit):
+    page = visit("lead")
+    rows = page.locator(".ag-pinned-left-cols-container .ag-row")
+    page.fill("#triage-filter", "finch")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("V06")
+    page.fill("#triage-filter", "learning")
+    expect(rows).to_contain_text("V04")
+
+
+def test_heart_rate_moves_while_one_looks(visit, address):
+    page = visit("lead")
+    page.goto(f"{address}/patient/V01")
+    number = page.locator("#live-number .live-bpm")
+    seen = number.inner_text()
+    expect(number).not_to_have_text(seen)
+    assert 60 <= int(number.inner_text()) < 69
+    page.goto(f"{address}/live")
+    cards = page.locator(".live-cards")
+    expect(cards).not_to_have_text(cards.inner_text())
+    expect(page.locator(".live-card")).to_have_count(2)
+
+
+def test_patient_page_draws_says_and_tabulates_every_chart(visit, address):
+    page = visit("lead")
+    page.goto(f"{address}/patient/V01")
+    drawings = page.locator("[role=img][aria-label]")
+    expect(page.locator(".js-plotly-plot")).to_have_count(5)
+    expect(drawings).to_have_count(5)
+    assert "outside the own band" in drawings.first.get_attribute("aria-label")
+    assert page.locator(".modebar").count() == 0
+    for summary in page.locator("details > summary").all():
+        summary.click()
+    for table in page.locator(".table-scroll").all():
+        table.locator("td").first.wait_for()
+    assert page.locator("#rmssd-chart-table tbody tr").count() == 90
+    assert "RMSSD below own band" in page.locator(".flags").inner_text()
+
+
+def test_another_night_is_chosen_by_date(visit, address):
+    page = visit("lead")
+    page.goto(f"{address}/patient/V02")
+    field = page.locator("input#night-date")
+    shown = datetime.strptime(field.input_value(), "%d %b %Y").date()  # noqa: DTZ007 - a date
+    wanted = shown - timedelta(days=1)
+    field.fill(f"{wanted.day} {wanted:%b %Y}")
+    field.press("Enter")
+    expect(page.locator("#night-chart-heading")).to_have_text(f"Night to {day_text(wanted)}")
+
+
+def test_another_night_is_chosen_by_a_click_on_a_trend(visit, address):
+    page = visit("lead")
+    page.goto(f"{address}/patient/V02")
+    page.wait_for_selector("#night-chart .main-svg")
+    before = page.locator("#night-chart-heading").inner_text()
+    bars = page.locator("#coverage-chart .bars .point path")
+    bars.nth(20).click(force=True)
+    expect(page.locator("#night-chart-heading")).not_to_have_text(before)
+
+
+def test_others_patients_stay_closed(visit, address):
+    page = visit("narrow", is_expected=re.compile("404"))
+    assert "V01" not in page.content()
+    page.goto(f"{address}/patient/V01")
+    assert "no such patient in your case-load" in page.inner_text("main")
+    assert page.locator(".js-plotly-plot").count() == 0
+
+
+def test_an_ended_session_leaves_nobody_on_the_screen(visit, address):
+    page = visit("lead", is_expected=re.compile("401"))
+    page.goto(f"{address}/patient/V01")
+    page.wait_for_selector("#live-number")
+    page.context.clear_cookies()
+    page.wait_for_url(f"{address}/sign-in")
+    assert "V01" not in page.content()
+
+
+def test_narrow_screens_do_not_scroll_sideways(visit, address):
+    page = visit("lead", width=360)
+    for path in ("/", "/patient/V01", "/live"):
+        page.goto(f"{address}{path}")
+        page.wait_for_selector(".card, .triage-grid")
+        page.wait_for_load_state("load")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+def test_signing_in_works_without_scripts(browser, address):
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto(f"{address}/sign-in")
+    page.fill("input[name=username]", "lead")
+    page.fill("input[name=password]", PASSWORD)
+    page.click("button[type=submit]")
+    assert page.url == f"{address}/"
+    assert "needs JavaScript" in page.inner_text("main")
+    page.click("text=Sign out")
+    assert page.url == f"{address}/sign-in"
+    page.context.close()

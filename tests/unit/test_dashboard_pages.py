@@ -1,0 +1,154 @@
+"""What the pages say: order, words, gaps up to today, and a pulse that is only current while it is."""
+
+import socket
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+from dashboard.app import create_app
+from dashboard.caseload import read_case_load, through_night
+from dashboard.live import pulse_text, sign_of_life
+from dashboard.pulse import LIVE_WITHIN_S, Pulse, newest_pulse, read_pulses, without_contact_removed
+from dashboard.routes import Route, route_of
+from dashboard.serve import serve
+from dashboard.sources import Sources
+from dashboard.words import LEVELS, age_text, span_text
+from features.nights import read_nights
+from models.standing import State
+from store.errors import ConfigError
+from store.nights import night_of
+from store.units import NS_PER_S
+from tests.clinic import ZONE, build_clinic, write_heart_rate
+
+
+@pytest.fixture
+def sources(tmp_path, clock):
+    opened = Sources.open(build_clinic(tmp_path / "clinic", clock))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def case_load(sources):
+    lead = next(user for user in sources.registry.accounts.users() if user.name == "lead")
+    return {patient.subject.subject_id: patient for patient in read_case_load(sources, lead)}
+
+
+def test_those_who_need_a_look_come_first(case_load):
+    states = [patient.standing.state for patient in case_load.values()]
+    assert states == sorted(states, key=lambda state: LEVELS[state].rank)
+    assert list(case_load)[:3] == ["V01", "V06", "V03"]  # changed, then who stopped, then who never began
+    assert {case_load[s].standing.state for s in ("V06", "V03")} == {State.NO_RECENT_DATA}
+    assert case_load["V07"].standing.state == State.NOT_ENOUGH_DATA
+    assert case_load["V04"].standing.state == State.LEARNING
+
+
+def test_every_state_has_a_look_of_its_own():
+    assert set(LEVELS) == set(State)
+    for look in ("shape", "class_name", "rank"):
+        assert len({getattr(level, look) for level in LEVELS.values()}) == len(State)
+
+
+def test_data_that_stopped_show_as_a_gap_up_to_last_night(case_load, sources, clock):
+    nights = case_load["V06"].nights
+    assert nights.nights[-1] == night_of(clock.now_ns(), ZONE) - timedelta(days=1)
+    stored = read_nights(sources.store, "V06")
+    lost = len(nights) - len(stored)
+    assert lost == 5
+    assert np.isnan(nights.values["rmssd_ms"][-lost:]).all()
+    assert set(nights.reasons[-lost:]) == {"No data received"}
+    assert {len(v) for v in (*nights.values.values(), nights.coverage_frac, nights.zones)} == {len(nights)}
+
+
+def test_nights_are_only_ever_lengthened(sources):
+    stored = read_nights(sources.store, "V02")
+    assert through_night(stored, date(2000, 1, 1)) is stored
+    nobody = read_nights(sources.store, "V03")
+    assert through_night(nobody, date(2026, 1, 1)) is nobody
+
+
+def test_newest_data_of_somebody_without_samples_is_the_newest_night(case_load):
+    assert case_load["V03"].last_data_ns is None
+    assert case_load["V06"].last_data_ns < case_load["V02"].last_data_ns
+
+
+def test_a_heart_rate_is_current_for_seconds_only(sources, clock):
+    write_heart_rate(sources.store, "V02", clock.now_ns(), [61.0])
+    pulse = newest_pulse(sources.store, "V02")
+    later_ns = clock.now_ns() + (LIVE_WITHIN_S + 1) * NS_PER_S
+    assert said(pulse_text(pulse, clock.now_ns())) == "61 beats/min"
+    assert said(sign_of_life(pulse, clock.now_ns())) == "● as of 0 s ago"
+    assert said(pulse_text(pulse, later_ns)) == "\N{EN DASH} beats/min"
+    assert said(sign_of_life(pulse, later_ns)) == "○ silent since 16 s ago"
+
+
+def test_a_strap_off_the_skin_has_no_heart_rate(clock):
+    pulse = Pulse(clock.now_ns(), None, "strap")
+    assert said(pulse_text(pulse, clock.now_ns())) == "\N{EN DASH} beats/min"
+    assert "not on the skin" in said(sign_of_life(pulse, clock.now_ns()))
+    assert said(pulse_text(None, 0)) == "\N{EN DASH} beats/min"
+
+
+def test_contact_counts_only_where_the_wearable_knows():
+    bpm, contact = np.array([60.0, 60.0, 60.0, 0.0]), np.array([1.0, 0.0, np.nan, 1.0])
+    seen = without_contact_removed(bpm, contact)
+    assert np.isfinite(seen).tolist() == [True, False, True, False]
+
+
+def test_pulses_are_of_the_wearable_heard_last(sources, clock):
+    now_ns = clock.now_ns()
+    write_heart_rate(sources.store, "V02", now_ns - 2 * NS_PER_S, [90.0, 91.0], sensor_id="old")
+    write_heart_rate(sources.store, "V02", now_ns, [61.0, 62.0, 63.0])
+    t_ns, bpm = read_pulses(sources.store, "V02", now_ns - 10 * NS_PER_S, now_ns + 1)
+    assert bpm.tolist() == [61, 62, 63]
+    assert t_ns[-1] == now_ns
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/", Route("triage")),
+        ("/live", Route("live")),
+        ("/patient/S-1.a", Route("patient", "S-1.a")),
+        ("/patient/", None),
+        ("/patient/a/b", None),
+        ("/patient/%3Cscript", None),
+        ("/admin", None),
+    ],
+)
+def test_addresses(path, route):
+    assert route_of(path) == route
+
+
+@pytest.mark.parametrize(
+    ("age_s", "text"),
+    [(-5, "0 s ago"), (59, "59 s ago"), (60, "1 min ago"), (7200, "2 h ago"), (3 * 86_400, "3 d ago")],
+)
+def test_ages(age_s, text):
+    assert age_text(age_s * NS_PER_S) == text
+
+
+def test_a_range_without_numbers_is_said_without():
+    assert span_text(float("nan"), 3.2, 1) == "\N{EN DASH} to 3.2"
+
+
+def test_a_port_in_use_is_one_sentence(installation):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"^Port {port} on 127.0.0.1 is in use \(.+\); choose another"):
+            serve(installation, "127.0.0.1", port)
+
+
+def test_making_an_app_twice_shares_nothing(installation):
+    apps = [create_app(installation) for _ in range(2)]
+    assert apps[0].server is not apps[1].server
+    assert len(apps[0]._callback_list) == len(apps[1]._callback_list) > 5
+    for app in apps:
+        app.sources.close()
+
+
+def said(parts) -> str:
+    return "".join(part if isinstance(part, str) else str(part.children) for part in parts)

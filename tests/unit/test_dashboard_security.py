@@ -1,0 +1,364 @@
+"""The gate from outside: what is closed, to whom, and what is written down."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+
+import pytest
+
+from dashboard.app import create_app
+from dashboard.figures import CONFIG
+from store.clock import VirtualClock
+from store.installation import Installation
+from store.registry.accounts import SESSION_IDLE_S, SESSION_TOTAL_S
+from store.units import NS_PER_S
+from tests.clinic import PASSWORD, PEOPLE, build_clinic
+
+START_NS = 1_767_643_200_000_000_000  # 2026-01-05T20:00:00Z, as the clock fixture
+SIGNED_OUT_DOCUMENTS = ["/", "/patient/V01", "/live", "/admin", "/export", "/assets/evenkeel.js", "/nowhere"]
+SIGNED_OUT_PARTS = ["/_dash-layout", "/_dash-dependencies", "/_reload-hash", "/_favicon.ico", "/_mcp"]
+OF_ONE_PATIENT = {
+    "page.children": [("address.pathname", "input")],
+    "..live-number.children...live-sign.children...live-chart.figure...live-chart-table.children..": [
+        ("patient-timer.n_intervals", "input"),
+        ("address.pathname", "state"),
+    ],
+    "night-body.children": [("night-date.date", "input"), ("address.pathname", "state")],
+}
+
+
+class Visitor:
+    """One browser without scripts."""
+
+    def __init__(self, app, address: str = "10.0.0.1") -> None:
+        self.app = app
+        self.client = app.server.test_client()
+        self.environ = {"REMOTE_ADDR": address}
+
+    def get(self, path: str):
+        return self.client.get(path, environ_overrides=self.environ, buffered=True)
+
+    def post(self, path: str, **fields: str):
+        return self.client.post(path, data=fields, environ_overrides=self.environ)
+
+    def token(self, path: str = "/sign-in") -> str:
+        return re.search(r'name="csrf_token" value="([^"]+)"', self.get(path).text)[1]
+
+    def sign_in(self, name: str, password: str = PASSWORD):
+        return self.post("/sign-in", username=name, password=password, csrf_token=self.token())
+
+    def call(self, output: str, changed: list[str], *, with_token: bool = True, **values: object):
+        body = callback_body(self.app, output, changed, values)
+        headers = {}
+        if with_token:
+            self.get("/live")
+            headers["X-CSRFToken"] = self.client.get_cookie("_csrf_token").value
+        return self.client.post(
+            "/_dash-update-component", json=body, headers=headers, environ_overrides=self.environ
+        )
+
+
+def callback_body(app, output: str, changed: list[str], values: dict[str, object]) -> dict:
+    """What Dash's renderer would post for a callback of the app."""
+    known = next(c for c in app._callback_list if c["output"].split("@")[0] == output)
+
+    def filled(parts):
+        return [part | {"value": values.get(f"{part['id']}.{part['property']}")} for part in parts]
+
+    names = output.strip(".").split("...")
+    outputs = [dict(zip(("id", "property"), name.rsplit(".", 1), strict=True)) for name in names]
+    return {
+        "output": known["output"],
+        "outputs": outputs if output.startswith("..") else outputs[0],
+        "inputs": filled(known["inputs"]),
+        "state": filled(known["state"]),
+        "changedPropIds": changed,
+    }
+
+
+@pytest.fixture(scope="module")
+def clinic_home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("clinic")
+    build_clinic(home, VirtualClock(START_NS), PEOPLE[:2])
+    return home
+
+
+@pytest.fixture
+def app(clinic_home, tmp_path, clock):
+    shutil.copytree(clinic_home, tmp_path / "clinic")
+    made = create_app(Installation(tmp_path / "clinic", clock))
+    yield made
+    made.sources.close()
+
+
+@pytest.fixture
+def visitor(app):
+    return Visitor(app)
+
+
+def audited(app, action: str) -> list[tuple[str, str, bool]]:
+    return [
+        (e.actor, e.subject_id, e.is_allowed)
+        for e in app.sources.registry.audit.entries()
+        if e.action == action
+    ]
+
+
+@pytest.mark.parametrize("path", SIGNED_OUT_DOCUMENTS)
+def test_signed_out_every_page_leads_to_sign_in(visitor, path):
+    answer = visitor.get(path)
+    assert (answer.status_code, answer.location) == (303, "/sign-in")
+    assert "V01" not in answer.text
+
+
+@pytest.mark.parametrize("path", SIGNED_OUT_PARTS)
+def test_signed_out_every_part_is_refused(visitor, path):
+    assert visitor.get(path).status_code == 401
+
+
+def test_signed_out_callbacks_are_refused(visitor):
+    assert (
+        visitor.client.post("/_dash-update-component", json={"output": "x", "inputs": []}).status_code == 401
+    )
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/health", "/assets/evenkeel.css"])
+def test_what_is_open_is_open(visitor, path):
+    assert visitor.get(path).status_code == 200
+
+
+def test_every_route_that_is_not_named_open_is_closed(app, visitor):
+    for rule in app.server.url_map.iter_rules():
+        path = re.sub(r"<[^>]+>", "x", rule.rule)
+        if rule.endpoint not in ("sign_in.form", "sign_in.submit", "sign_in.health"):
+            method = "GET" if "GET" in rule.methods else "POST"
+            assert visitor.client.open(path, method=method, buffered=True).status_code in (303, 401), rule
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/", "/_dash-layout", "/patient/V01", "/nowhere"])
+@pytest.mark.parametrize("name", ["", "lead"])
+def test_headers_are_strict_everywhere(visitor, path, name):
+    if name:
+        visitor.sign_in(name)
+    headers = visitor.get(path).headers
+    policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert "unsafe" not in policy["script-src"]
+    assert {policy[k] for k in ("connect-src", "form-action")} == {"'self'"}
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
+def test_inline_scripts_of_the_page_are_the_hashed_ones(visitor):
+    visitor.sign_in("lead")
+    answer = visitor.get("/")
+    scripts = re.findall(r"<script([^>]*)>(.*?)</script>", answer.text, re.DOTALL)
+    running = [text for attributes, text in scripts if text and "application/json" not in attributes]
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in running]
+    allowed = re.findall(r"'sha256-([^']+)'", answer.headers["Content-Security-Policy"])
+    assert len(running) == 1
+    assert digests == allowed
+
+
+def test_code_is_cached_and_patients_are_not(visitor):
+    visitor.sign_in("lead")
+    assert "max-age=31536000" in visitor.get("/assets/evenkeel.js").headers["Cache-Control"]
+    assert visitor.get("/live").headers["Cache-Control"] == "no-store"
+
+
+def test_signing_in_opens_the_list_and_is_written_down(app, visitor):
+    answer = visitor.sign_in("lead")
+    assert (answer.status_code, answer.location) == (303, "/")
+    assert visitor.get("/").status_code == 200
+    assert audited(app, "sign-in") == [("lead", "", True)]
+
+
+def test_session_cookie_is_out_of_reach_of_scripts_and_other_sites(visitor):
+    cookie = visitor.sign_in("lead").headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+
+
+def test_behind_tls_cookies_are_bound_to_it(tmp_path, clock, monkeypatch):
+    monkeypatch.setenv("EVENKEEL_DASHBOARD__IS_BEHIND_TLS", "true")
+    app = create_app(Installation(tmp_path / "home", clock))
+    answer = app.server.test_client().get("/sign-in", base_url="https://localhost")
+    app.sources.close()
+    assert answer.headers["Set-Cookie"].startswith("__Host-evenkeel=")
+    assert "Secure" in answer.headers["Set-Cookie"]
+    assert "Strict-Transport-Security" in answer.headers
+
+
+@pytest.mark.parametrize(("name", "password"), [("lead", "wrong password"), ("nobody", PASSWORD)])
+def test_wrong_guesses_look_alike_and_are_written_down(app, visitor, name, password):
+    answer = visitor.sign_in(name, password)
+    assert answer.status_code == 401
+    assert "do not belong together" in answer.text
+    assert audited(app, "sign-in") == [(name, "", False)]
+
+
+def test_guessing_is_slowed_down(visitor):
+    answers = [visitor.sign_in("narrow", "wrong password") for _ in range(6)]
+    assert [a.status_code for a in answers] == [401] * 5 + [429]
+    assert "Too many attempts; try again in 15 minutes" in answers[-1].text
+    assert visitor.sign_in("narrow").status_code == 429
+
+
+def test_forms_need_a_token(visitor):
+    assert visitor.post("/sign-in", username="lead", password=PASSWORD).status_code == 400
+    visitor.sign_in("lead")
+    assert visitor.post("/sign-out").status_code == 400
+
+
+def test_callbacks_need_a_token(visitor):
+    visitor.sign_in("narrow")
+    changed = ["address.pathname"]
+    without = visitor.call("page.children", changed, with_token=False, **{"address.pathname": "/"})
+    assert without.status_code == 400
+    assert visitor.call("page.children", changed, **{"address.pathname": "/"}).status_code == 200
+
+
+def test_looking_at_a_one_time_link_does_not_use_it_up(app, visitor):
+    accounts = app.sources.registry.accounts
+    path = f"/sign-in/once/{accounts.create_link(accounts.users()[0])}"
+    assert [visitor.get(path).status_code for _ in range(2)] == [200, 200]
+    answer = visitor.post(path, csrf_token=visitor.token(path))
+    assert (answer.status_code, answer.location) == (303, "/")
+    other = Visitor(app)
+    again = other.post(path, csrf_token=other.token(path))
+    assert again.status_code == 403
+    assert "used already" in again.text
+    assert [allowed for _, _, allowed in audited(app, "sign-in")] == [True, False]
+
+
+def test_others_patients_answer_as_if_they_did_not_exist(app, visitor):
+    visitor.sign_in("narrow")
+    others, nobodys = visitor.get("/patient/V01"), visitor.get("/patient/V99")
+    assert others.status_code == nobodys.status_code == 404
+    pages = [re.sub(r'value="[^"]+"', "", answer.text) for answer in (others, nobodys)]
+    assert pages[0] == pages[1]
+    assert visitor.get("/patient/V02").status_code == 200
+    assert audited(app, "view") == [("narrow", "V01", False), ("narrow", "V99", False)]
+
+
+@pytest.mark.parametrize("output", OF_ONE_PATIENT)
+def test_callbacks_check_the_patient_themselves(app, visitor, output):
+    visitor.sign_in("narrow")
+    changed = [name for name, kind in OF_ONE_PATIENT[output] if kind == "input"]
+
+    def ask(subject_id: str):
+        return visitor.call(
+            output, changed, **{"address.pathname": f"/patient/{subject_id}", "night-date.date": "2026-01-04"}
+        )
+
+    own, others, nobodys = ask("V02"), ask("V01"), ask("V99")
+    assert own.status_code == 200
+    assert len(own.text) > 500
+    assert others.status_code == nobodys.status_code
+    assert others.text == nobodys.text
+    assert "V01" not in others.text
+    assert audited(app, "view")[-2:] == [("narrow", "V01", False), ("narrow", "V99", False)]
+
+
+def test_every_callback_that_reads_an_address_is_in_the_table_above(app):
+    reading = {
+        c["output"].split("@")[0]
+        for c in app._callback_list
+        if any(part["id"] == "address" for part in (*c["inputs"], *c["state"]))
+    }
+    assert reading == set(OF_ONE_PATIENT)
+
+
+def test_lists_hold_only_the_own_case_load(app, visitor):
+    visitor.sign_in("narrow")
+    for path in ("/", "/live"):
+        told = visitor.call("page.children", ["address.pathname"], **{"address.pathname": path}).text
+        assert "V01" not in told
+    rows = visitor.call("triage-grid.rowData", ["triage-rows-timer.n_intervals"])
+    assert [row["subject_id"] for row in json.loads(rows.text)["response"]["triage-grid"]["rowData"]] == [
+        "V02"
+    ]
+
+
+def test_opening_a_patient_is_written_down(app, visitor):
+    visitor.sign_in("lead")
+    visitor.call("page.children", ["address.pathname"], **{"address.pathname": "/patient/V01"})
+    assert audited(app, "view") == [("lead", "V01", True)]
+    assert app.sources.registry.audit.first_broken_seq() is None
+
+
+def test_a_page_that_refreshes_itself_does_not_keep_the_session_alive(visitor, clock):
+    visitor.sign_in("lead")
+    visitor.get("/live")
+    token = visitor.client.get_cookie("_csrf_token").value
+    body = callback_body(visitor.app, "live-cards.children", ["live-timer.n_intervals"], {})
+    ask = {"json": body, "headers": {"X-CSRFToken": token}}
+    for _ in range(SESSION_IDLE_S // 60):
+        assert visitor.client.post("/_dash-update-component", **ask).status_code == 200
+        clock.advance_to(clock.now_ns() + 60 * NS_PER_S)
+    clock.advance_to(clock.now_ns() + NS_PER_S)
+    assert visitor.client.post("/_dash-update-component", **ask).status_code == 401
+
+
+def test_somebody_who_works_stays_signed_in_for_a_shift_and_no_longer(visitor, clock):
+    visitor.sign_in("lead")
+    step_s = SESSION_IDLE_S - 60
+    for _ in range(SESSION_TOTAL_S // step_s):
+        assert visitor.get("/live").status_code == 200
+        clock.advance_to(clock.now_ns() + step_s * NS_PER_S)
+    clock.advance_to(clock.now_ns() + step_s * NS_PER_S)
+    assert visitor.get("/live").status_code == 303
+
+
+def test_signing_out_ends_the_session_on_the_server(app, visitor):
+    visitor.sign_in("lead")
+    kept = visitor.client.get_cookie("evenkeel").value
+    assert visitor.post("/sign-out", csrf_token=visitor.token("/live")).status_code == 303
+    thief = Visitor(app)
+    thief.client.set_cookie("evenkeel", kept)
+    assert thief.get("/").status_code == 303
+    assert audited(app, "sign-out") == [("lead", "", True)]
+
+
+def test_unknown_pages_do_not_exist_even_signed_in(visitor):
+    visitor.sign_in("lead")
+    for path in ("/admin", "/_mcp", "/patient/", "/patient/../etc", "/patient/V01/x"):
+        assert visitor.get(path).status_code == 404
+
+
+def test_every_page_carries_the_standing_words(app, visitor):
+    crisis = app.sources.settings.dashboard.crisis_text
+    pages = [visitor.get("/sign-in")]
+    visitor.sign_in("lead")
+    pages += [visitor.get(path) for path in ("/", "/live", "/patient/V01", "/nowhere")]
+    for page in pages:
+        assert crisis in page.text
+        assert "A missing flag is no reassurance." in page.text
+        assert '<html lang="en">' in page.text
+
+
+def test_no_chart_can_be_sent_to_its_maker(app, visitor):
+    visitor.sign_in("lead")
+    told = visitor.call("page.children", ["address.pathname"], **{"address.pathname": "/patient/V01"})
+    graphs = list(graphs_in(json.loads(told.text)))
+    assert len(graphs) == 5
+    for graph in graphs:
+        assert graph["config"] == CONFIG
+    assert CONFIG["showSendToCloud"] is False
+    assert CONFIG["plotlyServerURL"] == ""
+
+
+def graphs_in(held):
+    """Walk a layout for the props of its Graphs."""
+    if isinstance(held, dict):
+        if held.get("type") == "Graph":
+            yield held["props"]
+        for part in held.values():
+            yield from graphs_in(part)
+    elif isinstance(held, list):
+        for part in held:
+            yield from graphs_in(part)
