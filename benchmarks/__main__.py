@@ -1,0 +1,31 @@
+"""Run one benchmark by name."""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from benchmarks.table import keep, show
+
+NAMES = {"spine": "strap to store: latency, samples per second, and what each stage can do alone"}
+
+
+def main() -> int:
+    """Run the benchmark named on the command line; 1 if a goal is missed."""
+    names = "\n".join(f"  {name:12s}{what}" for name, what in NAMES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", epilog=names, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", choices=sorted(NAMES))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
+    parser.add_argument("--full", action="store_true", help="the long version")
+    asked = parser.parse_args()
+    rows = importlib.import_module(f"benchmarks.{asked.name}").run(is_full=asked.full)
+    show(rows)
+    if asked.json:
+        keep(rows, asked.json)
+    return int(any(row.holds is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

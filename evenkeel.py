@@ -1,0 +1,100 @@
+"""The front door: one command line that mounts the commands of every room."""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from configs.home import HOME_VARIABLE, home_directory
+from dashboard.cli import dashboard
+from features.cli import export, features_app
+from ingest.cli import collect, demo, doctor, replay, scan
+from models.cli import flags_app
+from store.cli import samples, sensor_app, subject_app, user_app
+from store.command import EXIT_BUG, EXIT_REFUSED
+from store.errors import EvenkeelError
+
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="evenkeel",
+    help=(
+        "Bluetooth wearables in, honest early warnings out.\n\n"
+        "Collects heart rate and RR intervals, computes markers of every night, learns each person's own "
+        "normal and shows who has drifted from it. Research software, not a medical device, not for "
+        "emergencies.\n\n"
+        "First steps: `evenkeel demo`, or: `subject add`, `scan`, `sensor pair`, `collect`, then nightly "
+        "`features run` and `flags run`, and `dashboard`.\n\n"
+        "Exit status: 0 all done, 2 refused, 3 some of it failed (each named), 1 a bug."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    home: Annotated[
+        Path | None,
+        typer.Option(help=f"Directory that holds everything of an installation (or set {HOME_VARIABLE})."),
+    ] = None,
+) -> None:
+    """Remember which installation the command is for."""
+    context.obj = home
+
+
+_PEOPLE, _DATA, _MARKERS, _LOOK = (
+    "People and sensors",
+    "Data in and out",
+    "Markers and flags",
+    "Look and check",
+)
+app.add_typer(subject_app, name="subject", rich_help_panel=_PEOPLE)
+app.add_typer(sensor_app, name="sensor", rich_help_panel=_PEOPLE)
+app.add_typer(user_app, name="user", rich_help_panel=_PEOPLE)
+app.command(rich_help_panel=_PEOPLE)(scan)
+app.command(rich_help_panel=_DATA)(collect)
+app.command(rich_help_panel=_DATA)(replay)
+app.command(rich_help_panel=_DATA)(samples)
+app.command(rich_help_panel=_DATA)(export)
+app.add_typer(features_app, name="features", rich_help_panel=_MARKERS)
+app.add_typer(flags_app, name="flags", rich_help_panel=_MARKERS)
+app.command(rich_help_panel=_LOOK)(dashboard)
+app.command(rich_help_panel=_LOOK)(demo)
+app.command(rich_help_panel=_LOOK)(doctor)
+
+
+def main() -> None:
+    """Run one command; no traceback ever reaches the user."""
+    status = None
+    try:
+        status = app(standalone_mode=False)
+    except EvenkeelError as error:
+        _end(str(error), EXIT_REFUSED)
+    except typer.TyperException as error:
+        _end(f"{error.format_message()} See: evenkeel --help", EXIT_REFUSED)
+    except (typer.Abort, KeyboardInterrupt):
+        _end("Stopped", EXIT_INTERRUPTED)
+    except Exception:  # noqa: BLE001 - the last boundary: a bug is kept for a report and named
+        _end(f"This is a bug in evenkeel; please report it with {_kept_traceback()}", EXIT_BUG)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _end(sentence: str, status: int) -> None:
+    typer.echo(sentence, err=True)
+    sys.exit(status)
+
+
+def _kept_traceback() -> Path:
+    path = home_directory() / "bug.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(traceback.format_exc())
+    return path
+
+
+if __name__ == "__main__":
+    main()
