@@ -1,6 +1,8 @@
 """An installation: one directory with samples, registry, spool and secrets, and how to open each."""
 
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from configs.settings import Settings, SettingsError, load_settings
@@ -9,6 +11,8 @@ from store.errors import ConfigError, HomeError
 from store.registry.registry import Registry
 from store.sqlite import SqliteTimeSeries
 from store.timeseries import TimeSeriesStore
+
+_SECRET_BYTES = 32
 
 
 class Installation:
@@ -32,9 +36,8 @@ class Installation:
         self.clock: Clock = clock or SystemClock()
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            probe = home / ".writable"
-            probe.touch(mode=0o600)
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=home):
+                pass
         except OSError as error:
             raise HomeError(
                 f"{home} cannot be written ({error.strerror}); needed is a directory of your own: "
@@ -55,18 +58,32 @@ class Installation:
 
     def spool_path(self, name: str = "collector") -> Path:
         """Return where a collector keeps frames until the store has them."""
-        directory = self.home / "spool"
-        directory.mkdir(mode=0o700, exist_ok=True)
-        return directory / f"{name}.sqlite"
+        return self._directory("spool") / f"{name}.sqlite"
 
     def secret(self, name: str) -> bytes:
         """Return a random secret of this installation, made on first use and readable by its owner only."""
-        directory = self.home / "secrets"
-        directory.mkdir(mode=0o700, exist_ok=True)
-        path = directory / name
+        path = self._directory("secrets") / name
         if not path.exists():
-            fresh = directory / f".{name}.{secrets.token_hex(4)}"
+            fresh = path.with_name(f".{name}.{secrets.token_hex(4)}")
             fresh.touch(mode=0o600)
-            fresh.write_bytes(secrets.token_bytes(32))
-            fresh.rename(path)
-        return path.read_bytes()
+            fresh.write_bytes(secrets.token_bytes(_SECRET_BYTES))
+            with suppress(FileExistsError):  # another process was faster: its secret holds for both
+                path.hardlink_to(fresh)
+            fresh.unlink()
+        held = path.read_bytes()
+        if len(held) != _SECRET_BYTES:
+            raise HomeError(
+                f"{path} holds {len(held)} bytes, {_SECRET_BYTES} needed; delete it and a new one is made "
+                "(everybody signs in again)"
+            )
+        return held
+
+    def _directory(self, name: str) -> Path:
+        path = self.home / name
+        try:
+            path.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise HomeError(
+                f"{path} cannot be made ({error.strerror}); needed is a directory, or nothing of that name"
+            ) from None
+        return path

@@ -1,29 +1,24 @@
 """Samples in one SQLite file: the embedded default.
 
 A table per stream, `WITHOUT ROWID` and keyed (series, time), in WAL mode so that the collector, the jobs
-and the dashboard share the file and readers never wait. Writes go through `sqlite3`, one transaction each
-and durable on return (`synchronous=FULL`); reads come back as Arrow columns through ADBC.
+and the dashboard share the file and readers never wait. A write is one transaction and durable on return
+(`synchronous=FULL`); samples go in and come out as Arrow columns.
 """
 
-import itertools
-import sqlite3
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
-import adbc_driver_sqlite.dbapi as adbc
 import numpy as np
 from numpy.typing import NDArray
 
 from store.errors import HomeError, StoreUnavailableError
+from store.sqlite_connection import SqlError, SqliteConnection
 from store.streams import STREAMS, Column, DType, Stream
 from store.timeseries import Batch, Samples
-
-BUSY_TIMEOUT_S = 30.0
-"""Another process writes for milliseconds; a lock held for 30 s means that something is stuck."""
 
 _SQL_TYPES: dict[DType, str] = {"float64": "REAL", "int64": "INTEGER", "utf8": "TEXT", "binary": "BLOB"}
 # SQLite has no NaN (it stores NULL), and ADBC takes a column's type from its first rows, so that a column
@@ -55,26 +50,27 @@ class SqliteTimeSeries:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._writing = threading.Lock()
-        self._local = threading.local()
-        self._readers: list[_Reader] = []
         self._ready: set[str] = set()
         self._series: dict[tuple[str, str, str], int] = {}
+        self._readers = _ReaderPool(path)
         try:
             path.touch(mode=0o600)
-            self._writer = sqlite3.connect(
-                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
-            self._writer.execute("PRAGMA journal_mode=WAL")
-            self._writer.execute("PRAGMA synchronous=FULL")
-            self._writer.execute(_SERIES)
+            self._writer = SqliteConnection(path, is_read_only=False)
+        except (OSError, SqlError) as error:
+            raise _unusable(path, error) from None
+        try:
+            self._make_tables()
+        except SqlError as error:
+            self._writer.close()
+            raise _unusable(path, error) from None
+
+    def _make_tables(self) -> None:
+        self._writer.rows("PRAGMA journal_mode=WAL")
+        self._writer.execute("PRAGMA synchronous=FULL")
+        with self._writing() as writer:
+            writer.execute(_SERIES)
             for stream in STREAMS.values():
                 self._prepare(stream)
-        except (OSError, sqlite3.Error) as error:
-            raise HomeError(
-                f"The store {path} cannot be used ({error}); needed is a file that this user may write: "
-                "check its owner and the disk, or choose another directory with --home"
-            ) from None
 
     def write(self, batches: Sequence[Batch]) -> int:
         """Write all of `batches` or none of them; durable when it returns. Return the number of samples.
@@ -85,12 +81,10 @@ class SqliteTimeSeries:
             If the disk is full or the file is locked; nothing was written.
         """
         try:
-            with self._writing, self._transaction():
+            with self._writing() as writer:
                 for batch in batches:
-                    self._insert(batch)
-        except sqlite3.Error as error:
-            self._series.clear()
-            self._ready.clear()
+                    self._insert(writer, batch)
+        except SqlError as error:
             raise StoreUnavailableError(
                 f"{sum(map(len, batches))} samples were not written to {self._path}: {error}"
             ) from None
@@ -109,10 +103,10 @@ class SqliteTimeSeries:
         bounds = _bounds(start_ns, end_ns)
         sensors: list[str] = []
         parts: list[list[NDArray[Any]]] = []
-        with self._reader().snapshot() as reader:
-            columns = reader.existing_columns(stream)
-            for series_id, sensor in reader.series(stream, subject_id, sensor_id):
-                part = reader.columns(stream, columns, series_id, bounds)
+        with self._readers.snapshot() as reader:
+            columns = _existing_columns(reader, stream)
+            for series_id, sensor in _series_of(reader, stream, subject_id, sensor_id):
+                part = _read_series(reader, stream, columns, (series_id, *bounds))
                 if len(part[0]):
                     sensors.append(sensor)
                     parts.append(part)
@@ -130,47 +124,47 @@ class SqliteTimeSeries:
         """Return how many samples `read` would return."""
         query = f"SELECT count(*) FROM {_table(stream)} WHERE series_id = ? AND t_ns >= ? AND t_ns < ?"  # noqa: S608
         bounds = _bounds(start_ns, end_ns)
-        with self._reader().snapshot() as reader:
-            found = reader.series(stream, subject_id, sensor_id)
-            return sum(reader.one(query, (series_id, *bounds))[0] for series_id, _ in found)
+        with self._readers.snapshot() as reader:
+            found = _series_of(reader, stream, subject_id, sensor_id)
+            return sum(reader.rows(query, (series_id, *bounds))[0][0] for series_id, _ in found)
 
     def latest(self, stream: Stream, subject_id: str) -> Mapping[str, Any] | None:
         """Return the newest sample (`t_ns`, `sensor`, values), or None if there is none."""
         newest: dict[str, Any] | None = None
-        with self._reader().snapshot() as reader:
-            columns = reader.existing_columns(stream)
+        with self._readers.snapshot() as reader:
+            columns = _existing_columns(reader, stream)
             names = ", ".join(["t_ns", *(column.name for column in columns)])
             query = f"SELECT {names} FROM {_table(stream)} WHERE series_id = ? ORDER BY t_ns DESC LIMIT 1"  # noqa: S608
-            for series_id, sensor in reader.series(stream, subject_id, None):
-                row = reader.one(query, (series_id,))
-                if row is not None and (newest is None or row[0] > newest["t_ns"]):
-                    newest = {"t_ns": row[0], "sensor": sensor}
-                    for column, value in zip(columns, row[1:], strict=True):
-                        is_missing = value is None and column.dtype == "float64"
-                        newest[column.name] = float("nan") if is_missing else value
+            for series_id, sensor in _series_of(reader, stream, subject_id, None):
+                for row in reader.rows(query, (series_id,)):
+                    if newest is None or row[0] > newest["t_ns"]:
+                        newest = {"t_ns": row[0], "sensor": sensor, **_values_of_row(columns, row[1:])}
         return newest
 
     def extent(self, stream: Stream, subject_id: str) -> tuple[int, int] | None:
         """Return the times of the first and last sample, or None if there is none."""
         query = f"SELECT min(t_ns), max(t_ns) FROM {_table(stream)} WHERE series_id = ?"  # noqa: S608
-        with self._reader().snapshot() as reader:
-            found = [
-                reader.one(query, (series_id,)) for series_id, _ in reader.series(stream, subject_id, None)
+        with self._readers.snapshot() as reader:
+            series = _series_of(reader, stream, subject_id, None)
+            ends = [
+                row
+                for series_id, _ in series
+                for row in reader.rows(query, (series_id,))
+                if row[0] is not None
             ]
-        ends = [(row[0], row[1]) for row in found if row[0] is not None]
         return (min(first for first, _ in ends), max(last for _, last in ends)) if ends else None
 
     def subjects(self, stream: Stream) -> list[str]:
         """Return the ids of everyone with at least one sample, sorted."""
-        with self._reader().snapshot() as reader:
-            return reader.subjects(stream)
+        query = "SELECT series_id, subject_id FROM series WHERE stream = ?"
+        with self._readers.snapshot() as reader:
+            series = reader.rows(query, (stream.name,))
+            exists = f"SELECT 1 FROM {_table(stream)} WHERE series_id = ? LIMIT 1"  # noqa: S608
+            return sorted({who for series_id, who in series if reader.rows(exists, (series_id,))})
 
     def close(self) -> None:
-        """Release files and connections; not while another thread still reads."""
-        for reader in self._readers:
-            reader.close()
-        self._readers.clear()
-        self._local = threading.local()
+        """Release files and connections, once nobody uses them."""
+        self._readers.close()
         self._writer.close()
 
     def __enter__(self) -> Self:
@@ -182,14 +176,14 @@ class SqliteTimeSeries:
         self.close()
 
     @contextmanager
-    def _transaction(self) -> Generator[None]:
-        self._writer.execute("BEGIN IMMEDIATE")
+    def _writing(self) -> Generator[SqliteConnection]:
         try:
-            yield
+            with self._writer.transaction("BEGIN IMMEDIATE") as writer:
+                yield writer
         except BaseException:
-            self._writer.execute("ROLLBACK")
+            self._ready.clear()  # what was made in this transaction is not there
+            self._series.clear()
             raise
-        self._writer.execute("COMMIT")
 
     def _prepare(self, stream: Stream) -> None:
         if stream.name in self._ready:
@@ -200,105 +194,134 @@ class SqliteTimeSeries:
             f"(series_id INTEGER NOT NULL, t_ns INTEGER NOT NULL, {columns}, "
             "PRIMARY KEY (series_id, t_ns)) WITHOUT ROWID"
         )
-        held = {row[1] for row in self._writer.execute(f"PRAGMA table_info({_table(stream)})")}
+        held = _existing_columns(self._writer, stream)
         for column in stream.columns:
-            if column.name not in held:
+            if column not in held:
                 self._writer.execute(
                     f"ALTER TABLE {_table(stream)} ADD COLUMN {column.name} {_SQL_TYPES[column.dtype]}"
                 )
         self._ready.add(stream.name)
 
-    def _insert(self, batch: Batch) -> None:
+    def _insert(self, writer: SqliteConnection, batch: Batch) -> None:
         self._prepare(batch.stream)
-        names = ", ".join(["series_id", "t_ns", *batch.stream.column_names()])
-        marks = ", ".join("?" * (2 + len(batch.stream.columns)))
-        columns = [batch.values[name].tolist() for name in batch.stream.column_names()]
-        rows = zip(itertools.repeat(self._series_id(batch)), batch.t_ns.tolist(), *columns, strict=False)
-        self._writer.executemany(
-            f"INSERT OR REPLACE INTO {_table(batch.stream)} ({names}) VALUES ({marks})",  # noqa: S608
-            rows,
+        if not len(batch):
+            return
+        names = ["series_id", "t_ns", *batch.stream.column_names()]
+        series_id = np.full(len(batch), self._series_id(writer, batch))
+        columns: list[tuple[DType, NDArray[Any]]] = [("int64", series_id), ("int64", batch.t_ns)]
+        for column in batch.stream.columns:
+            columns.append((column.dtype, batch.values[column.name]))
+        writer.execute_many(
+            f"INSERT OR REPLACE INTO {_table(batch.stream)} ({', '.join(names)}) "  # noqa: S608
+            f"VALUES ({', '.join('?' * len(names))})",
+            columns,
         )
 
-    def _series_id(self, batch: Batch) -> int:
+    def _series_id(self, writer: SqliteConnection, batch: Batch) -> int:
         key = (batch.stream.name, batch.subject_id, batch.sensor_id)
         if key not in self._series:
-            self._writer.execute(
-                "INSERT OR IGNORE INTO series (stream, subject_id, sensor_id) VALUES (?, ?, ?)", key
+            writer.execute_many(
+                "INSERT OR IGNORE INTO series (stream, subject_id, sensor_id) VALUES (?, ?, ?)",
+                [("utf8", np.array([part], object)) for part in key],
             )
-            row = self._writer.execute(
-                "SELECT series_id FROM series WHERE stream = ? AND subject_id = ? AND sensor_id = ?", key
-            ).fetchone()
-            self._series[key] = int(row[0])
+            query = "SELECT series_id FROM series WHERE stream = ? AND subject_id = ? AND sensor_id = ?"
+            self._series[key] = int(writer.rows(query, key)[0][0])
         return self._series[key]
 
-    def _reader(self) -> "_Reader":
-        if not hasattr(self._local, "reader"):
-            self._local.reader = _Reader(self._path)
-            self._readers.append(self._local.reader)
-        return self._local.reader
 
-
-class _Reader:
-    """One thread's read-only connections: ADBC for columns, sqlite3 for single rows."""
+class _ReaderPool:
+    """Read-only connections, as many as there are readers at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._rows = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro",
-            uri=True,
-            timeout=BUSY_TIMEOUT_S,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        # ADBC and Arrow come without type stubs.
-        self._arrow: Any = cast("Any", adbc).connect(f"{path.absolute().as_uri()}?mode=ro", autocommit=False)
+        self._path = path
+        self._lock = threading.Lock()
+        self._idle: list[SqliteConnection] = []
+        self._is_closed = False
 
     @contextmanager
-    def snapshot(self) -> Generator[Self]:
-        """Hold one state of the file for everything read inside."""
-        self._rows.execute("BEGIN")
+    def snapshot(self) -> Generator[SqliteConnection]:
+        """Lend a connection that sees one state of the file for everything read inside.
+
+        Raises
+        ------
+        StoreUnavailableError
+            If the file cannot be read.
+        """
+        reader: SqliteConnection | None = None
         try:
-            yield self
+            reader = self._borrow()
+            with reader.transaction("BEGIN"):
+                yield reader
+        except SqlError as error:
+            raise StoreUnavailableError(f"{self._path} cannot be read: {error}") from None
         finally:
-            self._rows.execute("COMMIT")
-            self._arrow.rollback()
-
-    def one(self, query: str, parameters: Sequence[Any]) -> Any:  # noqa: ANN401 - whatever SQLite holds
-        return self._rows.execute(query, parameters).fetchone()
-
-    def series(self, stream: Stream, subject_id: str, sensor_id: str | None) -> list[tuple[int, str]]:
-        query = "SELECT series_id, sensor_id FROM series WHERE stream = ? AND subject_id = ?"
-        found = self._rows.execute(f"{query} ORDER BY sensor_id", (stream.name, subject_id)).fetchall()
-        return [(row[0], row[1]) for row in found if sensor_id in (None, row[1])]
-
-    def subjects(self, stream: Stream) -> list[str]:
-        query = "SELECT series_id, subject_id FROM series WHERE stream = ? ORDER BY subject_id"
-        exists = f"SELECT 1 FROM {_table(stream)} WHERE series_id = ? LIMIT 1"  # noqa: S608
-        series = self._rows.execute(query, (stream.name,)).fetchall()
-        return sorted({subject_id for series_id, subject_id in series if self.one(exists, (series_id,))})
-
-    def existing_columns(self, stream: Stream) -> list[Column]:
-        held = {row[1] for row in self._rows.execute(f"PRAGMA table_info({_table(stream)})")}
-        return [column for column in stream.columns if column.name in held]
-
-    def columns(
-        self, stream: Stream, columns: Sequence[Column], series_id: int, bounds: tuple[int, int]
-    ) -> list[NDArray[Any]]:
-        """Return the times, then one array per column of the stream."""
-        names = ", ".join(f"coalesce({column.name}, {_MISSING[column.dtype]})" for column in columns)
-        query = (
-            f"SELECT t_ns, {names} FROM {_table(stream)} "  # noqa: S608 - names come from declarations
-            "WHERE series_id = ? AND t_ns >= ? AND t_ns < ? ORDER BY t_ns"
-        )
-        with self._arrow.cursor() as cursor:
-            cursor.execute(query, (series_id, *bounds))
-            table = cursor.fetch_arrow_table()
-        arrays: dict[str, Any] = {column.name: table.column(k + 1) for k, column in enumerate(columns)}
-        t_ns: NDArray[np.int64] = table.column(0).to_numpy().astype(np.int64, copy=False)
-        return [t_ns, *(_as_numpy(column, arrays.get(column.name), len(t_ns)) for column in stream.columns)]
+            if reader is not None:
+                self._give_back(reader)
 
     def close(self) -> None:
-        self._arrow.close()
-        self._rows.close()
+        """Close the idle connections; those lent are closed when they come back."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        for reader in idle:
+            reader.close()
+
+    def _borrow(self) -> SqliteConnection:
+        with self._lock:
+            if self._is_closed:
+                raise StoreUnavailableError(f"{self._path} was closed")
+            if self._idle:
+                return self._idle.pop()
+        return SqliteConnection(self._path, is_read_only=True)
+
+    def _give_back(self, reader: SqliteConnection) -> None:
+        with self._lock:
+            if not self._is_closed:
+                self._idle.append(reader)
+                return
+        reader.close()
+
+
+def _unusable(path: Path, error: Exception) -> HomeError:
+    return HomeError(
+        f"The store {path} cannot be used ({error}); needed is a file that this user may write: "
+        "check its owner and the disk, or choose another directory with --home"
+    )
+
+
+def _series_of(
+    reader: SqliteConnection, stream: Stream, subject_id: str, sensor_id: str | None
+) -> list[tuple[int, str]]:
+    query = "SELECT series_id, sensor_id FROM series WHERE stream = ? AND subject_id = ? ORDER BY sensor_id"
+    found = reader.rows(query, (stream.name, subject_id))
+    return [(row[0], row[1]) for row in found if sensor_id in (None, row[1])]
+
+
+def _existing_columns(reader: SqliteConnection, stream: Stream) -> list[Column]:
+    held = {row[0] for row in reader.rows(f"SELECT name FROM pragma_table_info('{_table(stream)}')")}  # noqa: S608
+    return [column for column in stream.columns if column.name in held]
+
+
+def _read_series(
+    reader: SqliteConnection, stream: Stream, columns: Sequence[Column], bounds: tuple[int, int, int]
+) -> list[NDArray[Any]]:
+    """Return the times, then one array per column of the stream; `bounds` are series, start and end."""
+    names = ", ".join(f"coalesce({column.name}, {_MISSING[column.dtype]})" for column in columns)
+    query = (
+        f"SELECT t_ns, {names} FROM {_table(stream)} "  # noqa: S608 - names come from declarations
+        "WHERE series_id = ? AND t_ns >= ? AND t_ns < ? ORDER BY t_ns"
+    )
+    table = reader.table(query, bounds)
+    arrays: dict[str, Any] = {column.name: table.column(k + 1) for k, column in enumerate(columns)}
+    t_ns: NDArray[np.int64] = table.column(0).to_numpy().astype(np.int64, copy=False)
+    return [t_ns, *(_as_numpy(column, arrays.get(column.name), len(t_ns)) for column in stream.columns)]
+
+
+def _values_of_row(columns: Sequence[Column], row: Sequence[Any]) -> dict[str, Any]:
+    return {
+        column.name: float("nan") if value is None and column.dtype == "float64" else value
+        for column, value in zip(columns, row, strict=True)
+    }
 
 
 def _table(stream: Stream) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store.errors import DataError
+from store.errors import DataError, StoreUnavailableError
 from store.sqlite import SqliteTimeSeries
 from store.streams import BATTERY, HEART_RATE, LINK_STATE, RR_INTERVAL, Column, Stream
 from store.timeseries import Batch, TimeSeriesStore
@@ -155,3 +155,28 @@ def test_writes_merge_like_dictionaries(store, writes, subject):
     found = store.read(RR_INTERVAL, subject)
     assert found.t_ns.tolist() == sorted(expected)
     assert found["rr_ms"].tolist() == [expected[t] for t in sorted(expected)]
+
+
+def test_closing_waits_for_whoever_writes_and_refuses_who_comes_later(store):
+    """Closing under a writer once took the process down; now each write is whole or refused."""
+    refused = threading.Event()
+
+    def write_until_refused() -> None:
+        for k in itertools.count():
+            try:
+                store.write([rr([k], [1.0])])
+            except StoreUnavailableError:
+                refused.set()
+                return
+
+    writers = [threading.Thread(target=write_until_refused) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    while not store.read(RR_INTERVAL, "S1"):
+        pass
+    store.close()
+    for writer in writers:
+        writer.join()
+    assert refused.is_set()
+    with pytest.raises(StoreUnavailableError, match="closed"):
+        store.read(RR_INTERVAL, "S1")
