@@ -6,17 +6,24 @@ environment variables (`EVENKEEL_DASHBOARD__PORT=8060`). A name that does not ex
 
 import hashlib
 import json
+import os
+import tomllib
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as SourceError
 
 SETTINGS_FILE = "evenkeel.toml"
+_PREFIX, _DELIMITER = "EVENKEEL_", "__"
+_QUARTER_HOUR_S = 900
+"""Every zone is whole quarters of an hour from UTC: windows that divide one meet noon and midnight everywhere."""
 
 
 class SettingsError(Exception):
@@ -45,12 +52,32 @@ class FeatureSettings(_Section):
     """How markers are computed."""
 
     window_s: int = Field(
-        default=300, ge=60, le=600, description="Length of the windows that HRV is computed in"
+        default=300,
+        ge=60,
+        le=450,
+        description="Length of the windows that HRV is computed in; must divide 900 s",
     )
     night_start_h: int = Field(
         default=0, ge=0, le=23, description="Nocturnal markers use windows from this local hour"
     )
     night_end_h: int = Field(default=6, ge=1, le=24, description="... to this one, exclusive")
+
+    @field_validator("window_s")
+    @classmethod
+    def _divides_a_quarter(cls, window_s: int) -> int:
+        if _QUARTER_HOUR_S % window_s:
+            raise ValueError("Needed is a length that divides 900 s, such as 60, 150, 180, 300 or 450")
+        return window_s
+
+    @model_validator(mode="after")
+    def _end_after_start(self) -> Self:
+        # Counted from the noon at which a night begins; an end at 12 is the noon at which it ends.
+        if (self.night_start_h - 12) % 24 >= ((self.night_end_h - 12) % 24 or 24):
+            raise ValueError(
+                f"The night from {self.night_start_h} to {self.night_end_h} o'clock has no length; needed is "
+                "an end after the start, both within noon to noon"
+            )
+        return self
 
 
 class FlagSettings(_Section):
@@ -66,8 +93,22 @@ class FlagSettings(_Section):
     )
     judged_nights: int = Field(default=7, ge=3, le=14, description="Most recent nights the rule looks at")
     nights_outside: int = Field(
-        default=5, ge=2, le=14, description="Nights beyond one side that raise a flag"
+        default=5, ge=3, le=14, description="Nights beyond one side that raise a flag"
     )
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Self:
+        if self.nights_outside > self.judged_nights:
+            raise ValueError(
+                f"nights_outside is {self.nights_outside} of {self.judged_nights} judged_nights, so that "
+                "nobody would ever be flagged; needed are at most as many"
+            )
+        if self.min_valid_nights > self.baseline_days:
+            raise ValueError(
+                f"min_valid_nights is {self.min_valid_nights} in {self.baseline_days} baseline_days, so that "
+                "nobody would ever have a baseline; needed are at most as many"
+            )
+        return self
 
 
 class DashboardSettings(_Section):
@@ -88,7 +129,7 @@ class Settings(BaseSettings):
     """All settings of an installation."""
 
     model_config = SettingsConfigDict(
-        env_prefix="EVENKEEL_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=_PREFIX, env_nested_delimiter=_DELIMITER, extra="forbid", frozen=True
     )
 
     collector: CollectorSettings = CollectorSettings()
@@ -115,21 +156,44 @@ def load_settings(home: Path) -> Settings:
     Raises
     ------
     SettingsError
-        If a name is unknown or a value out of range; names the setting, the value seen and the one needed.
+        If a name is unknown, a value out of range or the file no TOML; names the setting, the value seen
+        and the one needed.
     """
+    path = home / SETTINGS_FILE
+    _check_environment()
 
     class _FromHome(Settings):
-        model_config = SettingsConfigDict(toml_file=home / SETTINGS_FILE)
+        model_config = SettingsConfigDict(toml_file=path)
 
     try:
         return _FromHome()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(
-            f"Setting {name} is {first['input']!r}: {first['msg']}; change it in {home / SETTINGS_FILE} "
-            f"or in the environment variable EVENKEEL_{name.upper().replace('.', '__')}"
-        ) from None
+        raise SettingsError(_sentence(error, path)) from None
+    except SourceError as error:
+        raise SettingsError(f"The environment cannot be read as settings: {error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}; needed is TOML in UTF-8") from None
+
+
+def _check_environment() -> None:
+    """Refuse a variable of a section that does not exist; pydantic would ignore it."""
+    for variable in sorted(os.environ):
+        section = variable.upper().removeprefix(_PREFIX).split(_DELIMITER)[0].lower()
+        is_setting = variable.upper().startswith(_PREFIX) and _DELIMITER in variable
+        if is_setting and section not in Settings.model_fields:
+            raise SettingsError(
+                f"The environment variable {variable} names no setting; sections are "
+                f"{', '.join(Settings.model_fields)}"
+            )
+
+
+def _sentence(error: ValidationError, path: Path) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    said = first["msg"].removeprefix("Value error, ")
+    seen = "" if isinstance(first["input"], dict) else f" is {first['input']!r}"
+    variable = f"{_PREFIX}{name.upper().replace('.', _DELIMITER)}"
+    return f"Setting {name}{seen}: {said}; change it in {path} or in the environment variable {variable}"
 
 
 def settings_hash(section: BaseModel) -> str:

@@ -209,8 +209,7 @@ class SqliteTimeSeries:
         names = ["series_id", "t_ns", *batch.stream.column_names()]
         series_id = np.full(len(batch), self._series_id(writer, batch))
         columns: list[tuple[DType, NDArray[Any]]] = [("int64", series_id), ("int64", batch.t_ns)]
-        for column in batch.stream.columns:
-            columns.append((column.dtype, batch.values[column.name]))
+        columns.extend((column.dtype, batch.values[column.name]) for column in batch.stream.columns)
         writer.execute_many(
             f"INSERT OR REPLACE INTO {_table(batch.stream)} ({', '.join(names)}) "  # noqa: S608
             f"VALUES ({', '.join('?' * len(names))})",
