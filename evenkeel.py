@@ -17,6 +17,7 @@ from store.command import EXIT_BUG, EXIT_REFUSED
 from store.errors import EvenkeelError
 
 EXIT_INTERRUPTED = 130
+_asked_home: Path | None = None
 
 app = typer.Typer(
     name="evenkeel",
@@ -44,7 +45,8 @@ def root(
     ] = None,
 ) -> None:
     """Remember which installation the command is for."""
-    context.obj = home
+    global _asked_home  # noqa: PLW0603 - for the last boundary, which has no context any more
+    context.obj = _asked_home = home
 
 
 _PEOPLE, _DATA, _MARKERS, _LOOK = (
@@ -72,28 +74,36 @@ def main() -> None:
     """Run one command; no traceback ever reaches the user."""
     status = None
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="evenkeel", standalone_mode=False)
     except EvenkeelError as error:
         _end(str(error), EXIT_REFUSED)
     except typer.TyperException as error:
-        _end(f"{error.format_message()} See: evenkeel --help", EXIT_REFUSED)
+        said = error.format_message().strip().rstrip(".")
+        _end(f"{said}. See: evenkeel --help" if said else "", EXIT_REFUSED)
     except (typer.Abort, KeyboardInterrupt):
         _end("Stopped", EXIT_INTERRUPTED)
     except Exception:  # noqa: BLE001 - the last boundary: a bug is kept for a report and named
-        _end(f"This is a bug in evenkeel; please report it with {_kept_traceback()}", EXIT_BUG)
+        _end(f"This is a bug in evenkeel; please report it{_kept_traceback()}", EXIT_BUG)
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _end(sentence: str, status: int) -> None:
-    typer.echo(sentence, err=True)
+    if sentence:
+        typer.echo(sentence, err=True)
     sys.exit(status)
 
 
-def _kept_traceback() -> Path:
-    path = home_directory() / "bug.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(traceback.format_exc())
-    return path
+def _kept_traceback() -> str:
+    """Keep the traceback beside the data it may quote, for its owner only; say where."""
+    text = traceback.format_exc()
+    path = home_directory(_asked_home) / "bug.txt"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(text)
+    except OSError:
+        return f":\n{text}"
+    return f" with {path}"
 
 
 if __name__ == "__main__":

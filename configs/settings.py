@@ -23,7 +23,7 @@ from pydantic_settings import SettingsError as SourceError
 SETTINGS_FILE = "evenkeel.toml"
 _PREFIX, _DELIMITER = "EVENKEEL_", "__"
 _QUARTER_HOUR_S = 900
-"""Every zone is whole quarters of an hour from UTC: windows that divide one meet noon and midnight everywhere."""
+"""Zones are whole quarters of an hour from UTC: windows that divide one meet noon and midnight everywhere."""
 
 
 class SettingsError(Exception):
@@ -38,7 +38,7 @@ class CollectorSettings(_Section):
     """How the collector treats wearables."""
 
     silent_after_s: float = Field(
-        default=20.0,
+        default=30.0,
         ge=5,
         le=600,
         description="A connected wearable that sends nothing for so long is reconnected",
@@ -191,8 +191,9 @@ def _sentence(error: ValidationError, path: Path) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     said = first["msg"].removeprefix("Value error, ")
-    seen = "" if isinstance(first["input"], dict) else f" is {first['input']!r}"
-    variable = f"{_PREFIX}{name.upper().replace('.', _DELIMITER)}"
+    is_section = isinstance(first["input"], dict)
+    seen = "" if is_section else f" is {first['input']!r}"
+    variable = f"{_PREFIX}{name.upper().replace('.', _DELIMITER)}{_DELIMITER + '...' if is_section else ''}"
     return f"Setting {name}{seen}: {said}; change it in {path} or in the environment variable {variable}"
 
 

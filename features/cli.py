@@ -43,9 +43,10 @@ def export(
     from features.export import export_nights
 
     installation = open_installation(context)
-    with installation.timeseries() as store:
+    with installation.registry() as registry, installation.timeseries() as store:
+        simulated = {subject.subject_id for subject in registry.people.subjects() if subject.is_simulated}
         try:
-            done = export_nights(store, directory, installation.clock.now_ns())
+            done = export_nights(store, directory, installation.clock.now_ns(), simulated=simulated)
         except OSError as error:
             cannot_write(directory, error)
     say(f"{done.nights:,} nights of {done.subjects} subjects in {directory}: {', '.join(done.files)}")

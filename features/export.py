@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,8 @@ nights.parquet        one row per subject and night; a night is named by the dat
 data_dictionary.csv   every column: unit, meaning, formula, reference (DOI), minimum coverage
 
 Subjects appear under their pseudonyms; names never leave the registry. An empty value was withheld because
-too little of the night was recorded: the column `withheld` says why. Nothing is interpolated.
+too little of the night was recorded: the column `withheld` says why. Nothing is interpolated. Rows with
+`is_simulated` belong to nobody: leave them out of any study.
 Research software, not a medical device.
 """
 
@@ -34,8 +36,17 @@ class Export:
     files: tuple[str, ...]
 
 
-def export_nights(store: TimeSeriesStore, directory: Path, now_ns: int) -> Export:
+def export_nights(
+    store: TimeSeriesStore, directory: Path, now_ns: int, *, simulated: Collection[str] = ()
+) -> Export:
     """Write the nights of everybody, their data dictionary and a README into a directory.
+
+    Parameters
+    ----------
+    now_ns : int
+        Written into the README.
+    simulated : collection of str
+        Ids of virtual people; their rows say so.
 
     Raises
     ------
@@ -44,7 +55,7 @@ def export_nights(store: TimeSeriesStore, directory: Path, now_ns: int) -> Expor
     """
     directory.mkdir(parents=True, exist_ok=True)
     subjects = store.subjects(NIGHT_STREAM)
-    frames = [_frame(store, subject_id) for subject_id in subjects]
+    frames = [_frame(store, subject_id, is_simulated=subject_id in simulated) for subject_id in subjects]
     table = pd.concat(frames, ignore_index=True) if frames else _empty()
     table.to_parquet(directory / "nights.parquet", index=False)
     dictionary = _dictionary()
@@ -58,12 +69,13 @@ def export_nights(store: TimeSeriesStore, directory: Path, now_ns: int) -> Expor
     return Export(len(table), len(subjects), files)
 
 
-def _frame(store: TimeSeriesStore, subject_id: str) -> pd.DataFrame:
+def _frame(store: TimeSeriesStore, subject_id: str, *, is_simulated: bool) -> pd.DataFrame:
     held = store.read(NIGHT_STREAM, subject_id)
     columns = {name: held[name] for name in NIGHT_STREAM.column_names() if name != "computed_ns"}
     return pd.DataFrame(
         {
             "subject_id": np.full(len(held), subject_id, object),
+            "is_simulated": np.full(len(held), is_simulated),
             "night": [night_of_key(int(t)).isoformat() for t in held.t_ns],
             **columns,
             "computed_at": [iso_time(int(t)) for t in held["computed_ns"]],
@@ -73,13 +85,14 @@ def _frame(store: TimeSeriesStore, subject_id: str) -> pd.DataFrame:
 
 def _empty() -> pd.DataFrame:
     names = [name for name in NIGHT_STREAM.column_names() if name != "computed_ns"]
-    return pd.DataFrame(columns=["subject_id", "night", *names, "computed_at"])
+    return pd.DataFrame(columns=["subject_id", "is_simulated", "night", *names, "computed_at"])
 
 
 def _dictionary() -> list[dict[str, str]]:
     formulas = {spec.name: spec for spec in NIGHT_FEATURES}
     rows = [
         _entry("subject_id", "", "Pseudonym of the person"),
+        _entry("is_simulated", "", "True for a virtual person of the demonstration: no data of anybody"),
         _entry("night", "", "Date of the morning on which the night ends, in the person's zone"),
     ]
     for column in NIGHT_STREAM.columns:

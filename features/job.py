@@ -1,7 +1,7 @@
 """The nightly job: RR intervals of every person and night to windows and one row."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
 
@@ -18,9 +18,22 @@ from store.registry.registry import Registry
 from store.streams import RR_INTERVAL
 from store.timeseries import Batch, Samples, TimeSeriesStore
 from store.types import RrSeries
+from store.units import NS_PER_S
 
 NIGHTS_A_WRITE = 30
 """About three million beats: a month of one person is computed and written at a time, in bounded memory."""
+_MARGIN_NS = 60 * NS_PER_S
+"""Read on both sides of a night: the rule for NN intervals looks two beats back and ahead, over noon too."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A night to compute: its zone, and from when to when, nanoseconds UTC."""
+
+    night: date
+    zone: str
+    start_ns: int
+    end_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,36 +83,43 @@ def run_features(
         if subject_id in known
     }
     total = sum(map(len, plan.values()))
-    done = withheld = 0
+    done = computed = withheld = 0
     failed: list[str] = []
     for subject_id, nights in plan.items():
         for chunk in _chunks(nights):
             rows, batches = _compute(store, subject_id, chunk, settings, failed)
             if rows:
                 store.write([*batches, night_batch(rows, provenance)])
+            computed += len(rows)
             withheld += sum(bool(row.withheld) for row in rows)
             done += len(chunk)
             progress(subject_id, done, total)
-    summary = {"nights": done - len(failed), "withheld": withheld, "failed": len(failed)}
+    summary = {"nights": computed, "withheld": withheld, "failed": len(failed)}
     registry.jobs.end(job_id, summary)
     return FeatureRun(job_id, summary["nights"], withheld, tuple(failed))
 
 
-def _nights_with_data(store: TimeSeriesStore, subject_id: str, zones: ZoneHistory) -> list[tuple[date, str]]:
+def _nights_with_data(store: TimeSeriesStore, subject_id: str, zones: ZoneHistory) -> list[_Span]:
+    """Return the nights from the first beat to the last, without holes in time.
+
+    Who travels west meets the same date again: that night lasts until the later noon.
+    """
     extent = store.extent(RR_INTERVAL, subject_id)
     if extent is None:
         return []
     at_ns, last_ns = extent
-    found: dict[date, str] = {}
+    found: dict[date, _Span] = {}
     while at_ns <= last_ns:
         zone = zones.at(at_ns)
         night = night_of(at_ns, zone)
-        found.setdefault(night, zone)
-        at_ns = night_bounds_ns(night, zone)[1]
-    return list(found.items())
+        start_ns, end_ns = night_bounds_ns(night, zone)
+        met = found.get(night, _Span(night, zone, start_ns, end_ns))
+        found[night] = replace(met, end_ns=end_ns)
+        at_ns = end_ns
+    return list(found.values())
 
 
-def _chunks(nights: list[tuple[date, str]]) -> Iterator[list[tuple[date, str]]]:
+def _chunks(nights: list[_Span]) -> Iterator[list[_Span]]:
     for k in range(0, len(nights), NIGHTS_A_WRITE):
         yield nights[k : k + NIGHTS_A_WRITE]
 
@@ -107,33 +127,37 @@ def _chunks(nights: list[tuple[date, str]]) -> Iterator[list[tuple[date, str]]]:
 def _compute(
     store: TimeSeriesStore,
     subject_id: str,
-    nights: list[tuple[date, str]],
+    nights: list[_Span],
     settings: FeatureSettings,
     failed: list[str],
 ) -> tuple[list[NightRow], list[Batch]]:
     rows: list[NightRow] = []
     batches: list[Batch] = []
-    for night, zone in nights:
+    for span in nights:
         try:
-            by_sensor = _windows_by_sensor(
-                store.read(RR_INTERVAL, subject_id, *night_bounds_ns(night, zone)), settings
-            )
+            held = store.read(RR_INTERVAL, subject_id, span.start_ns - _MARGIN_NS, span.end_ns + _MARGIN_NS)
+            by_sensor = _windows_by_sensor(held, span, settings)
             if by_sensor:
-                rows.append(night_row(subject_id, night, zone, by_sensor, settings))
+                rows.append(night_row(subject_id, span.night, span.zone, by_sensor, settings))
                 batches.extend(
                     windows.batch(subject_id, sensor)
                     for sensor, (windows, _) in by_sensor.items()
                     if len(windows)
                 )
         except DataError as error:
-            failed.append(f"{subject_id}, night {night}: {error}")
+            failed.append(f"{subject_id}, night {span.night}: {error}")
     return rows, batches
 
 
-def _windows_by_sensor(held: Samples, settings: FeatureSettings) -> Mapping[str, tuple[Windows, int]]:
+def _windows_by_sensor(
+    held: Samples, span: _Span, settings: FeatureSettings
+) -> Mapping[str, tuple[Windows, int]]:
     found: dict[str, tuple[Windows, int]] = {}
     for sensor in held.sensors:
         one = held.of_sensor(sensor)
         series = RrSeries(one.t_ns, one["rr_ms"].astype(np.float64))
-        found[sensor] = windows_of(nn_from_rr(series), settings.window_s), len(series)
+        received = int(((series.t_ns >= span.start_ns) & (series.t_ns < span.end_ns)).sum())
+        if received:
+            windows = windows_of(nn_from_rr(series), settings.window_s)
+            found[sensor] = windows.between(span.start_ns, span.end_ns), received
     return found

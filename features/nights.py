@@ -20,11 +20,11 @@ NIGHT_STREAM = Stream(
     "Markers of one night; the time is midnight UTC of the date of its morning, whatever the zone",
     (
         *(Column(spec.name, "float64", spec.meaning, spec.unit) for spec in NIGHT_FEATURES),
-        Column("coverage_frac", "float64", "Share of the nocturnal windows with a valid value, 0-1"),
+        Column("coverage_frac", "float64", "Share of the nocturnal windows with a valid RMSSD, 0-1"),
         Column("zone", "utf8", "IANA zone of the night"),
         Column("source_sensor", "utf8", "Sensor that saw most of the night"),
         Column("withheld", "utf8", "Why values are missing; empty if none is"),
-        Column("windows_valid", "int64", "Nocturnal windows with a valid value"),
+        Column("windows_valid", "int64", "Nocturnal windows with a valid RMSSD"),
         Column("beats_received", "int64", "RR intervals of the sensor in the noon-to-noon span"),
         Column("beats_used", "int64", "NN intervals in the valid nocturnal windows"),
         Column("code_version", "utf8", "Version of evenkeel that computed the row"),
@@ -54,7 +54,7 @@ class NightRow:
     values : mapping of feature name to float
         NaN only where coverage is below the minimum of its spec.
     coverage_frac : float
-        Share of nocturnal windows that are valid, 0-1.
+        Share of nocturnal windows with a valid RMSSD, 0-1. A feature is withheld by its own share.
     withheld : str
         Why values are missing, as a sentence; empty if none is.
     """
@@ -131,10 +131,16 @@ def night_row(
     )
     windows, beats_received = by_sensor[best]
     is_valid = _valid_windows(windows, start_ns, end_ns)
-    coverage_frac = float(is_valid.sum() / possible)
+    # A change of clocks can leave out all of a short nocturnal span.
+    shares = {
+        spec.name: float(np.isfinite(windows.values[spec.name][is_valid]).sum() / possible)
+        if possible
+        else 0.0
+        for spec in NIGHT_FEATURES
+    }
     values = {
         spec.name: _night_value(windows.values[spec.name][is_valid])
-        if coverage_frac >= spec.min_coverage_frac
+        if shares[spec.name] >= spec.min_coverage_frac
         else float("nan")
         for spec in NIGHT_FEATURES
     }
@@ -143,8 +149,8 @@ def night_row(
         night=night,
         zone=zone,
         values=values,
-        coverage_frac=coverage_frac,
-        withheld=_withheld(subject_id, night, values, coverage_frac),
+        coverage_frac=shares["rmssd_ms"],
+        withheld=_withheld(subject_id, night, shares),
         source_sensor=best,
         windows_valid=int(is_valid.sum()),
         beats_received=beats_received,
@@ -162,14 +168,16 @@ def _night_value(values: NDArray[np.float64]) -> float:
     return float(finite.mean()) if len(finite) else float("nan")
 
 
-def _withheld(subject_id: str, night: date, values: Mapping[str, float], coverage_frac: float) -> str:
-    missing = [spec for spec in NIGHT_FEATURES if np.isnan(values[spec.name])]
-    if not missing:
-        return ""
-    needed = max(spec.min_coverage_frac for spec in missing)
-    return (
-        f"{', '.join(spec.name for spec in missing)} withheld for {subject_id}, night {night}: "
-        f"{100 * coverage_frac:.0f} % of the nocturnal windows valid, {100 * needed:.0f} % needed; check wear"
+def _withheld(subject_id: str, night: date, shares: Mapping[str, float]) -> str:
+    """Say which values are withheld; those with the same share of windows together."""
+    missing: dict[tuple[float, float], list[str]] = {}
+    for spec in NIGHT_FEATURES:
+        if shares[spec.name] < spec.min_coverage_frac:
+            missing.setdefault((shares[spec.name], spec.min_coverage_frac), []).append(spec.name)
+    return "; ".join(
+        f"{', '.join(names)} withheld for {subject_id}, night {night}: {100 * share:.0f} % of the nocturnal "
+        f"windows valid, {100 * needed:.0f} % needed; check wear"
+        for (share, needed), names in missing.items()
     )
 
 

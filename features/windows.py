@@ -59,6 +59,18 @@ class Windows:
     def __len__(self) -> int:
         return len(self.start_ns)
 
+    def between(self, start_ns: int, end_ns: int) -> "Windows":
+        """Return the windows that start in `[start_ns, end_ns)`."""
+        kept = (self.start_ns >= start_ns) & (self.start_ns < end_ns)
+        values = {name: array[kept] for name, array in self.values.items()}
+        return Windows(
+            self.start_ns[kept],
+            values,
+            self.coverage_frac[kept],
+            self.n_beats[kept],
+            self.n_differences[kept],
+        )
+
     def batch(self, subject_id: str, sensor_id: str) -> Batch:
         """Return these windows as samples."""
         columns = {

@@ -45,23 +45,38 @@ def personal_band(values: NDArray[np.float64], *, is_log_scaled: bool, settings:
     values : (n,) float64
         One value per consecutive night; NaN where there is none.
     is_log_scaled : bool
-        Make the baseline of logarithms, so that the band is relative; values must then be positive.
+        Make the baseline of logarithms, so that the band is relative; values of zero or less, which have
+        none, then count as missing.
     settings : FlagSettings
         `baseline_days`, `gap_days`, `min_valid_nights` and `band_sd`.
     """
-    scaled = np.log(values) if is_log_scaled else np.asarray(values, np.float64)
+    scaled = _log(values) if is_log_scaled else np.asarray(values, np.float64)
     lead = np.full(settings.baseline_days + settings.gap_days, np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([lead, scaled]), settings.baseline_days)
     windows = windows[: len(scaled)]
     valid_nights = np.isfinite(windows).sum(axis=1)
     is_ready = valid_nights >= settings.min_valid_nights
     usual, spread = np.full(len(scaled), np.nan), np.full(len(scaled), np.nan)
-    usual[is_ready] = np.nanmedian(windows[is_ready], axis=1)
-    deviation = np.abs(windows[is_ready] - usual[is_ready, None])
-    spread[is_ready] = MAD_TO_SD * np.nanmedian(deviation, axis=1)
+    held, counts = windows[is_ready], valid_nights[is_ready]
+    usual[is_ready] = _medians(held, counts)
+    spread[is_ready] = MAD_TO_SD * _medians(np.abs(held - usual[is_ready, None]), counts)
     spread = np.maximum(spread, MIN_SPREAD_FRAC * (1.0 if is_log_scaled else np.abs(usual)))
     low, high = usual - settings.band_sd * spread, usual + settings.band_sd * spread
-    z = (scaled - usual) / spread
+    # Where every night was 0 there is no spread to measure by: any other value is infinitely far.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(scaled == usual, 0.0, (scaled - usual) / spread)
     if is_log_scaled:
         usual, low, high = np.exp(usual), np.exp(low), np.exp(high)
     return Band(usual, low, high, z, valid_nights)
+
+
+def _medians(rows: NDArray[np.float64], counts: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the median of each row of `counts` numbers and NaN, several times faster than `nanmedian`."""
+    ordered, row = np.sort(rows, axis=1), np.arange(len(rows))
+    return (ordered[row, (counts - 1) // 2] + ordered[row, counts // 2]) / 2
+
+
+def _log(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    logarithms = np.full(len(values), np.nan)
+    np.log(values, out=logarithms, where=values > 0)
+    return logarithms

@@ -6,10 +6,12 @@ from importlib.metadata import version
 
 from configs.settings import FlagSettings, settings_hash
 from features.nights import NIGHT_STREAM, read_nights
-from models.rule import flags_of
+from models.rule import REFRACTORY_DAYS, flags_of
 from store.errors import DataError
+from store.registry.flags import StoredFlag
 from store.registry.registry import Registry
 from store.timeseries import TimeSeriesStore
+from store.types import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ def run_flags(
 ) -> FlagRun:
     """Judge every night of everybody; idempotent: a flag that is there keeps its state.
 
+    A night that arrived late or a changed setting may move a flag by some nights: it stays the flag it was.
+
     Parameters
     ----------
     subjects : sequence of str, optional
@@ -45,9 +49,18 @@ def run_flags(
     failed: list[str] = []
     for done, subject_id in enumerate(chosen, 1):
         try:
-            new_flags += registry.flags.put(subject_id, flags_of(read_nights(store, subject_id), settings))
+            found = flags_of(read_nights(store, subject_id), settings)
+            new_flags += registry.flags.put(subject_id, _unseen(found, registry.flags.of_subject(subject_id)))
         except DataError as error:
             failed.append(f"{subject_id}: {error}")
         progress(subject_id, done, len(chosen))
     registry.jobs.end(job_id, {"subjects": len(chosen), "new_flags": new_flags, "failed": len(failed)})
     return FlagRun(job_id, len(chosen), new_flags, tuple(failed))
+
+
+def _unseen(found: Sequence[Flag], stored: Sequence[StoredFlag]) -> list[Flag]:
+    """Leave out flags of a change that was flagged already: one change is one flag."""
+    nights = [one.flag.night for one in stored]
+    return [
+        flag for flag in found if all(abs(flag.night - night).days >= REFRACTORY_DAYS for night in nights)
+    ]

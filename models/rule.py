@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from configs.settings import FlagSettings, settings_hash
 from features.nights import Nights
-from features.specs import FeatureSpec, spec_named
+from features.specs import spec_named
 from models.baseline import Band, personal_band
 from store.types import Contribution, Flag
 
@@ -35,7 +35,7 @@ def flags_of(nights: Nights, settings: FlagSettings) -> list[Flag]:
     """
     if not len(nights):
         return []
-    bands = {name: _band(nights, name, settings) for name in JUDGED_FEATURES}
+    bands = judged_bands(nights, settings)
     counts = {
         (name, direction): _outside_counts(band, direction, settings)
         for name, band in bands.items()
@@ -48,17 +48,23 @@ def flags_of(nights: Nights, settings: FlagSettings) -> list[Flag]:
     ]
 
 
+def judged_bands(nights: Nights, settings: FlagSettings) -> dict[str, Band]:
+    """Return the personal band of every feature that the rule judges."""
+    return {name: _band(nights, name, settings) for name in JUDGED_FEATURES}
+
+
 def _band(nights: Nights, name: str, settings: FlagSettings) -> Band:
     return personal_band(nights.values[name], is_log_scaled=spec_named(name).is_log_scaled, settings=settings)
 
 
-def _is_outside(band: Band, direction: str, settings: FlagSettings) -> NDArray[np.bool_]:
+def is_outside(band: Band, direction: Direction, settings: FlagSettings) -> NDArray[np.bool_]:
+    """Say for each night (n,) whether it lies beyond that side of the band; False where that is unknown."""
     signed = band.z if direction == "above" else -band.z
     return np.nan_to_num(signed, nan=0.0) > settings.band_sd
 
 
-def _outside_counts(band: Band, direction: str, settings: FlagSettings) -> NDArray[np.intp]:
-    total = np.concatenate([[0], np.cumsum(_is_outside(band, direction, settings))])
+def _outside_counts(band: Band, direction: Direction, settings: FlagSettings) -> NDArray[np.intp]:
+    total = np.concatenate([[0], np.cumsum(is_outside(band, direction, settings))])
     end = np.arange(1, len(total))
     return total[end] - total[np.maximum(end - settings.judged_nights, 0)]
 
@@ -86,11 +92,11 @@ def _flag(
     first = max(0, at + 1 - settings.judged_nights)
     ranked = sorted(counts, key=lambda key: (-counts[key], JUDGED_FEATURES.index(key[0])))
     leading, direction = ranked[0]
-    outside = np.flatnonzero(_is_outside(bands[leading], direction, settings)[first : at + 1])
+    outside = np.flatnonzero(is_outside(bands[leading], direction, settings)[first : at + 1])
+    judged_nights = range(first, at + 1)
+    raised = [key for key in ranked if counts[key] > CLEARED_NIGHTS]
     contributions = tuple(
-        _contribution(nights, name, bands[name], first, at, counts[name, side])
-        for name, side in ranked
-        if counts[name, side] > CLEARED_NIGHTS
+        _contribution(nights, name, bands[name], side, judged_nights, settings) for name, side in raised
     )
     judged = np.isfinite(bands[leading].z[first : at + 1])
     since = nights.nights[first + int(outside[0])]
@@ -105,29 +111,32 @@ def _flag(
         coverage_frac=float(judged.mean()),
         detector_id=DETECTOR_ID,
         config_hash=settings_hash(settings),
-        reason="; ".join(_sentence(spec_named(c.feature), c) for c in contributions),
+        reason="; ".join(map(_sentence, contributions)),
     )
 
 
 def _contribution(
-    nights: Nights, name: str, band: Band, first: int, at: int, nights_outside: int
+    nights: Nights, name: str, band: Band, side: Direction, judged: range, settings: FlagSettings
 ) -> Contribution:
-    z = band.z[first : at + 1]
+    """Describe the nights outside on one side: their median, and the band of the newest of them."""
+    outside = judged.start + np.flatnonzero(is_outside(band, side, settings)[judged.start : judged.stop])
+    newest = int(outside[-1])
     return Contribution(
         feature=name,
-        value=float(np.nanmedian(nights.values[name][first : at + 1])),
-        usual=float(band.usual[at]),
-        low=float(band.low[at]),
-        high=float(band.high[at]),
-        z=float(np.nanmedian(z)),
-        nights_outside=nights_outside,
-        nights_judged=int(np.isfinite(z).sum()),
+        value=float(np.median(nights.values[name][outside])),
+        usual=float(band.usual[newest]),
+        low=float(band.low[newest]),
+        high=float(band.high[newest]),
+        z=float(np.median(band.z[outside])),
+        nights_outside=len(outside),
+        nights_judged=int(np.isfinite(band.z[judged.start : judged.stop]).sum()),
     )
 
 
-def _sentence(spec: FeatureSpec, c: Contribution) -> str:
+def _sentence(c: Contribution) -> str:
+    spec = spec_named(c.feature)
     side = "above" if c.z > 0 else "below"
     return (
         f"{spec.label} {side} own band on {c.nights_outside} of {c.nights_judged} nights "
-        f"(median {c.value:.0f} {spec.unit}, usual {c.usual:.0f}, band {c.low:.0f}-{c.high:.0f})"
+        f"(median of these {c.value:.0f} {spec.unit}, usual {c.usual:.0f}, band {c.low:.0f}-{c.high:.0f})"
     )

@@ -1,15 +1,18 @@
 """Where a person stands today, in one word and one sentence; missing data is a word of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from configs.settings import FlagSettings
 from features.nights import Nights
-from models.rule import JUDGED_FEATURES
+from models.baseline import Band
+from models.rule import JUDGED_FEATURES, Direction, is_outside, judged_bands
 from store.registry.flags import StoredFlag
 
 RECENT_NIGHTS = 2
@@ -62,9 +65,8 @@ def standing(nights: Nights, flags: Sequence[StoredFlag], today: date, settings:
     settings : FlagSettings
     """
     has_values = np.all([np.isfinite(nights.values[name]) for name in JUDGED_FEATURES], axis=0)
-    valid = [night for night, is_valid in zip(nights.nights, has_values, strict=True) if is_valid]
-    newest = valid[-1] if valid else None
-    recent = [night for night in valid if 0 <= (today - night).days < settings.judged_nights]
+    valid = np.flatnonzero(has_values)
+    newest = nights.nights[int(valid[-1])] if len(valid) else None
     shown = [s for s in flags if s.state == "open" and (today - s.flag.night).days <= SHOWN_DAYS]
     if shown:
         latest = max(shown, key=lambda stored: stored.flag.night).flag
@@ -75,14 +77,46 @@ def standing(nights: Nights, flags: Sequence[StoredFlag], today: date, settings:
         missing_since = newest + timedelta(days=1)
         reason = f"No night with enough data since {newest:%d %b}"
         return Standing(State.NO_RECENT_DATA, reason, missing_since, newest)
-    if len(valid) < settings.min_valid_nights + settings.nights_outside:
-        needed = settings.min_valid_nights + settings.nights_outside
-        reason = f"{len(valid)} of {needed} nights for a first own band"
-        return Standing(State.LEARNING, reason, valid[0], newest)
+    state, reason = _judged(nights, valid, today, settings)
+    since = nights.nights[int(valid[0])] if state == State.LEARNING else None
+    return Standing(state, reason, since, newest)
+
+
+def _judged(
+    nights: Nights, valid: NDArray[np.intp], today: date, settings: FlagSettings
+) -> tuple[State, str]:
+    """Say what the recent nights tell, if they can be judged at all."""
+    bands = judged_bands(nights, settings)
+    ages = np.array([(today - nights.nights[int(at)]).days for at in valid])
+    recent = valid[(ages >= 0) & (ages < settings.judged_nights)]
+    has_band = np.all([np.isfinite(band.usual) for band in bands.values()], axis=0)
+    if not has_band[valid[-1]]:
+        held = min(int(band.valid_nights[valid[-1]]) for band in bands.values())
+        return State.LEARNING, (
+            f"{held} of {settings.min_valid_nights} nights for an own band; "
+            f"the last {settings.gap_days} do not count yet"
+        )
     if len(recent) < settings.nights_outside:
-        reason = (
+        return State.NOT_ENOUGH_DATA, (
             f"{len(recent)} of the last {settings.judged_nights} nights had enough data, "
             f"{settings.nights_outside} needed to judge"
         )
-        return Standing(State.NOT_ENOUGH_DATA, reason, None, newest)
-    return Standing(State.IN_RANGE, "RMSSD and heart rate keep to the own band", None, newest)
+    if (judged := int(has_band[recent].sum())) < settings.nights_outside:
+        needed = settings.nights_outside
+        return State.LEARNING, f"{judged} nights with a first own band, {needed} needed to judge"
+    return State.IN_RANGE, _kept(bands, recent, settings)
+
+
+def _kept(bands: Mapping[str, Band], recent: NDArray[np.intp], settings: FlagSettings) -> str:
+    """Say how nearly everything keeps to the own band."""
+    outside = max(
+        int(is_outside(band, side, settings)[recent].sum())
+        for band in bands.values()
+        for side in get_args(Direction)
+    )
+    if not outside:
+        return "RMSSD and heart rate keep to the own band"
+    said = f"Outside the own band on {outside} of the last {len(recent)} nights"
+    if outside >= settings.nights_outside:
+        return f"{said}, flagged before"
+    return f"{said}; {settings.nights_outside} raise a flag"

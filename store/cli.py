@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,7 +13,7 @@ subject_app = typer.Typer(help="People under pseudonyms, and their time zones.",
 sensor_app = typer.Typer(help="Wearables, and who wears which.", no_args_is_help=True)
 user_app = typer.Typer(help="Who may sign in to the dashboard.", no_args_is_help=True)
 
-_Format = Annotated[str, typer.Option("--format", help="text or json")]
+_Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How to print it.")]
 
 
 @subject_app.command("add")
@@ -52,9 +52,10 @@ def sensor_pair(
     subject: Annotated[str, typer.Option(help="Who wears it from now on.")],
 ) -> None:
     """Say who wears a sensor from now on."""
+    sensor_id = _checked_address(address)
     with open_installation(context).registry() as registry:
-        registry.people.pair(address.upper(), subject)
-    say(f"{subject} wears {address.upper()} from now on")
+        registry.people.pair(sensor_id, subject)
+    say(f"{subject} wears {sensor_id} from now on")
 
 
 @sensor_app.command("list")
@@ -92,7 +93,8 @@ def user_add(
         registry.audit.append(
             "operator", "user-add", detail=f"{user.name} as {user.role}, patients {patients}"
         )
-    say(f"User {user.name}, role {user.role}")
+    seen = "all patients" if user.sees_all else ", ".join(sorted(chosen)) or "no patient yet (--patients)"
+    say(f"User {user.name}, role {user.role}, sees {seen}")
 
 
 @user_app.command("list")
@@ -139,6 +141,20 @@ def samples(
     say(f"{len(found):,} samples of {stream} for {subject} in {out}")
 
 
+def _checked_address(address: str) -> str:
+    import re
+
+    from store.errors import ConfigError
+
+    mac, uuid = r"([0-9A-F]{2}:){5}[0-9A-F]{2}", r"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}"
+    if not re.fullmatch(f"{mac}|{uuid}", address.upper()):
+        raise ConfigError(
+            f"{address!r} is no Bluetooth address; needed is one such as C0:11:22:33:44:55 (on macOS an "
+            "identifier with dashes), as `evenkeel scan` shows it"
+        )
+    return address.upper()
+
+
 def _show(rows: Sequence[Mapping[str, object]], lines: Sequence[str], output: str) -> None:
     say(json.dumps(rows, indent=1) if output == "json" else "\n".join(lines))
 
@@ -152,7 +168,7 @@ def _first_line(path: Path) -> str:
         raise ConfigError(f"The password file {path} cannot be read: {error}") from None
     if not lines:
         raise ConfigError(f"The password file {path} is empty; needed is the password in its first line")
-    return lines[0].strip()
+    return lines[0]
 
 
 def _asked_password(name: str) -> str:
@@ -163,7 +179,11 @@ def _asked_password(name: str) -> str:
 
     if not sys.stdin.isatty():
         raise ConfigError(f"No terminal to ask for the password of {name}; name a file with --password-file")
-    first = getpass.getpass(f"Password for {name} (12 characters or more): ")
-    if first != getpass.getpass("Once more: "):
+    try:
+        first = getpass.getpass(f"Password for {name} (12 characters or more): ")
+        second = getpass.getpass("Once more: ")
+    except EOFError:
+        raise typer.Abort from None
+    if first != second:
         raise ConfigError("The two passwords differ; nothing was changed")
     return first

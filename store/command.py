@@ -67,4 +67,4 @@ def cannot_write(path: Path, error: OSError) -> NoReturn:
     from store.errors import ConfigError
 
     reason = error.strerror or str(error)
-    raise ConfigError(f"{path} cannot be written ({reason}); name a file in a directory of yours") from None
+    raise ConfigError(f"{path} cannot be written ({reason}); name another place that you may write") from None

@@ -54,7 +54,7 @@ class Installation:
 
     def registry(self) -> Registry:
         """Open the registry."""
-        return Registry(f"sqlite:///{self.home / 'registry.sqlite'}", self.clock)
+        return Registry(self.home / "registry.sqlite", self.clock)
 
     def spool_path(self, name: str = "collector") -> Path:
         """Return where a collector keeps frames until the store has them."""

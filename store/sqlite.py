@@ -20,6 +20,8 @@ from store.sqlite_connection import SqlError, SqliteConnection
 from store.streams import STREAMS, Column, DType, Stream
 from store.timeseries import Batch, Samples
 
+LAYOUT = 1
+"""Kept in the file; a later layout that this code would damage gets a higher number."""
 _SQL_TYPES: dict[DType, str] = {"float64": "REAL", "int64": "INTEGER", "utf8": "TEXT", "binary": "BLOB"}
 # SQLite has no NaN (it stores NULL), and ADBC takes a column's type from its first rows, so that a column
 # that begins with NULL would come back as integers. Infinity is never stored and stands in on the way out.
@@ -60,6 +62,9 @@ class SqliteTimeSeries:
             raise _unusable(path, error) from None
         try:
             self._make_tables()
+        except HomeError:
+            self._writer.close()
+            raise
         except SqlError as error:
             self._writer.close()
             raise _unusable(path, error) from None
@@ -68,6 +73,13 @@ class SqliteTimeSeries:
         self._writer.rows("PRAGMA journal_mode=WAL")
         self._writer.execute("PRAGMA synchronous=FULL")
         with self._writing() as writer:
+            held = int(writer.rows("PRAGMA user_version")[0][0])
+            if held > LAYOUT:
+                raise HomeError(
+                    f"The store {self._path} was made by a newer evenkeel (layout {held}, this one knows "
+                    f"{LAYOUT}): install the newer version again"
+                )
+            writer.execute(f"PRAGMA user_version={LAYOUT}")
             writer.execute(_SERIES)
             for stream in STREAMS.values():
                 self._prepare(stream)

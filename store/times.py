@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 from store.errors import ConfigError
 from store.units import NS_PER_S
 
+_FIRST_YEAR, _LAST_YEAR = 1678, 2261
+"""What nanoseconds since 1970 can hold in 64 bits."""
+
 
 def parse_time_ns(text: str, what: str) -> int:
     """Return the UTC nanoseconds of an ISO 8601 time; without an offset it is UTC.
@@ -23,6 +26,8 @@ def parse_time_ns(text: str, what: str) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigError(f"{what} is {text!r}; needed is a time such as 2026-01-05T20:00:00Z") from None
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ConfigError(f"{what} is {text!r}; needed is a year from {_FIRST_YEAR} to {_LAST_YEAR}")
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     whole_s = round(moment.replace(microsecond=0).timestamp())

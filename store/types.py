@@ -114,7 +114,19 @@ class NnSeries:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What one feature added to a flag."""
+    """What one feature added to a flag.
+
+    Attributes
+    ----------
+    feature : str
+    value : float
+        Median of the nights outside the band, all on one side of it.
+    usual, low, high : float
+        The band of the newest of these nights.
+    z : float
+        Median distance from usual of these nights in robust SD; positive above, negative below.
+    nights_outside, nights_judged : int
+    """
 
     feature: str
     value: float

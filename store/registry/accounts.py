@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
-from argon2.exceptions import VerifyMismatchError
+from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Engine
 
 from store.clock import Clock
@@ -59,6 +59,8 @@ class Accounts:
     ) -> User:
         """Add a user, or give an existing one a new role, password and case-load.
 
+        Sessions and one-time links that an existing user had end.
+
         Parameters
         ----------
         password : str or None
@@ -89,7 +91,8 @@ class Accounts:
                 user_id = made.scalar_one()
             else:
                 connection.execute(sa.update(t).where(t.c.user_id == user_id).values(told))
-                connection.execute(sa.delete(schema.session).where(schema.session.c.user_id == user_id))
+                for way_in in (schema.session, schema.sign_in_link):
+                    connection.execute(sa.delete(way_in).where(way_in.c.user_id == user_id))
             connection.execute(sa.delete(load).where(load.c.user_id == user_id))
             if patients != "all":
                 s = schema.subject.c.subject_id
@@ -127,7 +130,8 @@ class Accounts:
         )
         with self._engine.connect() as connection:
             row = connection.execute(query).first()
-        held = row.password_hash if row is not None and row.password_hash else _dummy_hash()
+        dummy = _dummy_hash()  # made at the first attempt of a process, whoever makes it
+        held = row.password_hash if row is not None and row.password_hash else dummy
         if _is_password(held, password) and row is not None and row.password_hash:
             return User(row.user_id, row.name, row.role, row.sees_all)
         with self._writing.begin() as connection:
@@ -266,5 +270,5 @@ def _dummy_hash() -> str:
 def _is_password(held: str, password: str) -> bool:
     try:
         return _hasher().verify(held, password)
-    except VerifyMismatchError:
+    except (VerificationError, InvalidHashError):
         return False

@@ -74,6 +74,8 @@ class People:
     ) -> Subject:
         """Register a subject, or move an existing one to another zone from now on.
 
+        A display name replaces that of an existing subject; an empty one changes nothing.
+
         Raises
         ------
         ConfigError
@@ -93,7 +95,12 @@ class People:
                     )
                 )
                 _insert_zone(connection, subject_id, zone, now_ns)
-            elif _zone_now(connection, subject_id) != zone:
+                return Subject(subject_id, zone, display_name, is_simulated)
+            if display_name:
+                t = schema.subject
+                where = t.c.subject_id == subject_id
+                connection.execute(sa.update(t).where(where).values(display_name=display_name))
+            if _zone_now(connection, subject_id) != zone:
                 _insert_zone(connection, subject_id, zone, now_ns)
         return self.subject(subject_id)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store.errors import DataError, StoreUnavailableError
-from store.sqlite import SqliteTimeSeries
+from store.errors import DataError, HomeError, StoreUnavailableError
+from store.sqlite import LAYOUT, SqliteTimeSeries
 from store.streams import BATTERY, HEART_RATE, LINK_STATE, RR_INTERVAL, Column, Stream
 from store.timeseries import Batch, TimeSeriesStore
 
@@ -137,6 +137,14 @@ def test_a_reader_sees_whole_writes_only(store):
     assert all(count % 1000 == 0 for count in seen)
     assert seen == sorted(seen)
     assert store.count(RR_INTERVAL, "S1") == 40_000
+
+
+def test_a_file_of_a_newer_layout_is_left_alone(tmp_path):
+    path = tmp_path / "samples.sqlite"
+    with SqliteTimeSeries(path) as made:
+        made._writer.execute(f"PRAGMA user_version={LAYOUT + 1}")
+    with pytest.raises(HomeError, match="newer evenkeel"):
+        SqliteTimeSeries(path)
 
 
 times = st.integers(-(2**62), 2**62)

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.settings import FlagSettings
-from features.nights import Nights
+from features.nights import NightRow, Nights, Provenance, night_batch
 from features.specs import NIGHT_FEATURES
 from models.baseline import personal_band
+from models.job import run_flags
 from models.rule import CLEARED_NIGHTS, flags_of
 from models.standing import State, standing
 from store.errors import DataError
@@ -49,6 +50,16 @@ def test_a_band_is_the_median_and_robust_spread_of_lagged_nights():
     assert band.valid_nights[at] == 42
 
 
+@settings(max_examples=40, deadline=None)
+@given(values=st.lists(st.one_of(st.just(float("nan")), st.floats(15, 120)), min_size=1, max_size=110))
+def test_a_band_leaves_missing_nights_out(values):
+    band = personal_band(np.array(values), is_log_scaled=False, settings=SETTINGS)
+    for at in np.flatnonzero(np.isfinite(band.usual)):
+        window = np.array(values)[max(0, at - 49) : max(0, at - 7)]
+        assert band.usual[at] == np.nanmedian(window)
+        assert band.valid_nights[at] == np.isfinite(window).sum() >= SETTINGS.min_valid_nights
+
+
 def test_learning_until_enough_nights():
     band = personal_band(usual(40), is_log_scaled=True, settings=SETTINGS)
     ready = np.flatnonzero(np.isfinite(band.usual))
@@ -64,6 +75,25 @@ def test_a_constant_person_has_a_band_all_the_same():
     band = personal_band(np.full(60, 50.0), is_log_scaled=False, settings=SETTINGS)
     assert band.high[-1] > band.usual[-1] > band.low[-1]
     assert band.z[-1] == 0
+
+
+def test_zero_has_no_logarithm_and_counts_as_missing():
+    values = usual(90)
+    values[::5] = 0.0
+    missing = np.where(values == 0, np.nan, values)
+    one, other = (personal_band(v, is_log_scaled=True, settings=SETTINGS) for v in (values, missing))
+    np.testing.assert_array_equal(one.z, other.z)
+    np.testing.assert_array_equal(one.low, other.low)
+
+
+def test_nights_that_are_all_zero_have_a_band_of_zero():
+    """pNN50 of older hearts is often nothing at all."""
+    values = np.zeros(90)
+    values[-1] = 3.0
+    band = personal_band(values, is_log_scaled=False, settings=SETTINGS)
+    assert band.usual[-1] == band.high[-1] == 0
+    assert band.z[-2] == 0
+    assert band.z[-1] == np.inf
 
 
 noisy = st.lists(st.one_of(st.just(float("nan")), st.floats(15, 120)), min_size=30, max_size=110)
@@ -104,6 +134,47 @@ def test_a_sustained_drop_is_flagged_once_with_its_reason():
     assert flag.contributions[0].feature == "rmssd_ms"
     assert "RMSSD below own band on 5 of" in flag.reason
     assert 0 < flag.coverage_frac <= 1
+
+
+def test_a_reason_speaks_of_the_nights_outside_only():
+    """Five of fourteen nights far below, the others a little above: it is still the five that count."""
+    wide = FlagSettings(judged_nights=14, nights_outside=5)
+    rmssd = usual(90)
+    rmssd[76:90] = 40 * np.exp(0.1)
+    rmssd[[77, 79, 81, 83, 85]] = 15.0
+    flag = flags_of(nights_of(rmssd), wide)[-1]
+    lead = flag.contributions[0]
+    assert lead.value == 15.0
+    assert lead.value < lead.low < lead.usual < lead.high
+    assert lead.z < -wide.band_sd
+    assert "RMSSD below own band on 5 of 14 nights (median of these 15 ms" in flag.reason
+
+
+def test_every_flag_has_a_reason_whatever_the_settings():
+    tight = FlagSettings(judged_nights=3, nights_outside=3)
+    rmssd = usual(90)
+    rmssd[76:] *= 0.4
+    assert all(flag.contributions and flag.reason for flag in flags_of(nights_of(rmssd), tight))
+    assert FlagSettings.model_fields["nights_outside"].metadata[0].ge > CLEARED_NIGHTS
+
+
+def test_one_change_is_one_flag_though_nights_arrive_late_or_settings_change(store, registry):
+    registry.people.add_subject("S1", "UTC")
+    rmssd = usual(90)
+    rmssd[76:] *= 0.5
+    for missing, band_sd in (((77, 78), 2.0), ((), 2.0), ((), 2.1)):
+        held = rmssd.copy()
+        held[list(missing)] = np.nan
+        rows = [row_of(nights_of(held), at) for at in range(len(held))]
+        store.write([night_batch(rows, Provenance("0", "hash", "job", 0))])
+        run_flags(store, registry, FlagSettings(band_sd=band_sd))
+    (one,) = registry.flags.all()
+    assert one.flag.night == FIRST + timedelta(days=82), "the flag of the first run, which knew less"
+
+
+def row_of(nights: Nights, at: int) -> NightRow:
+    values = {name: float(held[at]) for name, held in nights.values.items()}
+    return NightRow("S1", nights.nights[at], "UTC", values, float(nights.coverage_frac[at]), "", "A", 1, 1, 1)
 
 
 def test_one_bad_night_and_missing_nights_are_no_flag():
@@ -147,6 +218,37 @@ def test_every_way_to_stand():
     seen = standing(changed, [stored(flag)], today, SETTINGS)
     assert (seen.state, seen.since) == (State.CHANGED, flag.since)
     assert standing(changed, [stored(flag, "resolved")], today, SETTINGS).state is State.IN_RANGE
+
+
+def test_nobody_without_a_band_is_in_range():
+    """Twenty nights are more than a baseline needs, but the newest do not count yet; old nights never do."""
+    young = standing(nights_of(usual(20)), [], FIRST + timedelta(days=19), SETTINGS)
+    assert (young.state, young.since) == (State.LEARNING, FIRST)
+    assert young.reason == "12 of 14 nights for an own band; the last 7 do not count yet"
+    back = usual(200)
+    back[30:193] = np.nan
+    returned = standing(nights_of(back), [], FIRST + timedelta(days=199), SETTINGS)
+    assert returned.state is State.LEARNING
+    assert returned.reason.startswith("0 of 14")
+    fresh = standing(nights_of(usual(23)), [], FIRST + timedelta(days=22), SETTINGS)
+    assert fresh.state is State.LEARNING
+    assert fresh.reason == "2 nights with a first own band, 5 needed to judge"
+
+
+def test_in_range_says_how_nearly():
+    today = FIRST + timedelta(days=89)
+    calm = np.full(90, 40.0)
+    assert standing(nights_of(calm), [], today, SETTINGS).reason.startswith("RMSSD and heart rate keep")
+    calm[-3:] = 20.0
+    said = standing(nights_of(calm), [], today, SETTINGS)
+    assert (said.state, said.reason) == (
+        State.IN_RANGE,
+        "Outside the own band on 3 of the last 7 nights; 5 raise a flag",
+    )
+    calm[-14:] = 20.0
+    assert standing(nights_of(calm), [], today, SETTINGS).reason.endswith(
+        "7 of the last 7 nights, flagged before"
+    )
 
 
 def test_missing_data_is_never_a_flag():

@@ -9,7 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from store.errors import ConfigError, RefusedError, UnknownError
+from store.errors import ConfigError, HomeError, RefusedError, StoreUnavailableError, UnknownError
+from store.installation import Installation
 from store.registry import accounts as limits
 from store.registry import registry as module
 from store.registry.schema import metadata
@@ -34,6 +35,8 @@ def test_a_subject_keeps_the_history_of_its_zones(registry, clock):
     history = registry.people.zone_history("S1")
     assert registry.people.subject("S1").zone == "Asia/Tokyo"
     assert registry.people.subject("S1").display_name == "B. Adler"
+    registry.people.add_subject("S1", "Asia/Tokyo", display_name="B. Adler-Kranich")
+    assert registry.people.subject("S1").display_name == "B. Adler-Kranich"
     assert history.at(0) == "Europe/Berlin"
     assert history.at(moved_ns - 1) == "Europe/Berlin"
     assert history.at(moved_ns) == "Asia/Tokyo"
@@ -116,9 +119,10 @@ def test_a_session_ends_by_idling_by_age_and_by_a_new_password(registry, clock):
         clock.advance_to(clock.now_ns() + 600 * NS_PER_S)
     clock.advance_to(clock.now_ns() + NS_PER_S)
     assert registry.accounts.session_user(token) is None
-    token = registry.accounts.open_session(user)
+    token, link = registry.accounts.open_session(user), registry.accounts.create_link(user)
     registry.accounts.add_user("wren", "clinician", password=PASSWORD + "!", patients="all")
     assert registry.accounts.session_user(token) is None
+    assert registry.accounts.redeem_link(link) is None
 
 
 def test_a_link_signs_in_once_and_not_late(registry, clock):
@@ -161,3 +165,55 @@ def test_a_flag_is_kept_once_whole_and_with_its_state(registry):
     stored = registry.flags.of_subject("S1")
     assert [one.flag for one in stored] == [flag]
     assert stored[0].state == "open"
+
+
+def test_readers_never_wait_for_a_writer(registry, installation, monkeypatch):
+    registry.people.add_subject("S1", "UTC")
+    monkeypatch.setattr(module, "BUSY_TIMEOUT_S", 0.05)
+    with registry._engine.execution_options(is_writing=True).begin(), installation.registry() as other:
+        assert other.people.subject("S1").zone == "UTC"
+        with pytest.raises(
+            StoreUnavailableError, match=r"registry\.sqlite cannot be used: database is locked"
+        ):
+            other.audit.append("wren", "view")
+
+
+def test_a_registry_of_a_newer_version_is_left_alone(registry, installation):
+    with registry._engine.execution_options(is_writing=True).begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(HomeError, match="newer evenkeel"):
+        installation.registry()
+
+
+@pytest.mark.parametrize("held", [b"no database, but long enough to be looked at" * 100, None])
+def test_a_registry_that_is_none_is_refused(installation, held):
+    path = installation.home / "registry.sqlite"
+    path.mkdir() if held is None else path.write_bytes(held)
+    with pytest.raises(HomeError, match=r"registry\.sqlite"):
+        installation.registry()
+
+
+def test_any_directory_may_be_a_home(tmp_path):
+    installation = Installation(tmp_path / "a b?c#d%41")
+    with installation.registry() as registry:
+        registry.people.add_subject("S1", "UTC")
+    assert (tmp_path / "a b?c#d%41" / "registry.sqlite").is_file()
+
+
+def test_a_damaged_password_hash_opens_nothing(registry):
+    registry.accounts.add_user("wren", "clinician", password=PASSWORD, patients="all")
+    with registry._engine.execution_options(is_writing=True).begin() as connection:
+        connection.execute(sa.text("UPDATE user SET password_hash = 'damaged'"))
+    assert registry.accounts.check_password("wren", PASSWORD, "10.0.0.1") is None
+
+
+def test_an_unknown_name_costs_what_a_wrong_password_costs(registry, monkeypatch):
+    """One verification each, and the first attempt of a process makes the dummy whoever it is."""
+    registry.accounts.add_user("wren", "clinician", password=PASSWORD, patients="all")
+    for name in ("wren", "nobody"):
+        limits._dummy_hash.cache_clear()
+        verified: list[str] = []
+        monkeypatch.setattr(limits, "_is_password", lambda held, _password, seen=verified: seen.append(held))
+        assert registry.accounts.check_password(name, "wrong password", "10.0.0.1") is None
+        assert len(verified) == 1
+        assert limits._dummy_hash.cache_info().misses == 1
