@@ -42,7 +42,7 @@ def create_app(installation: Installation) -> Shell:
 
 
 def _connect(app: Shell, sources: Sources) -> None:
-    def page(path: str) -> Component:
+    def page(path: object) -> Component:
         return _page(sources, path)
 
     app.connect(page, Output("page", "children"), [Input("address", "pathname")])
@@ -52,7 +52,7 @@ def _connect(app: Shell, sources: Sources) -> None:
     connect_night(app, sources)
 
 
-def _page(sources: Sources, path: str) -> Component:
+def _page(sources: Sources, path: object) -> Component:
     route = route_of(path)
     if route is None:
         return _nobody()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dashboard.pulse import Pulse, newest_pulse
 from dashboard.sources import Sources
@@ -16,10 +17,12 @@ from models.baseline import Band, personal_band
 from models.rule import JUDGED_FEATURES
 from models.standing import Standing, State, standing
 from store.nights import night_of
-from store.registry.accounts import User
 from store.registry.flags import StoredFlag
 from store.registry.people import Subject
 from store.streams import RR_INTERVAL
+
+SHOWN_NIGHTS = 90
+"""As many as a chart of one column shows apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,29 @@ class Patient:
     standing: Standing
     pulse: Pulse | None
     last_data_ns: int | None
+
+    @property
+    def shown_end(self) -> int:
+        """Where charts end: with the last night, or with the newest recorded one if months came without."""
+        recorded = self._recorded()
+        end = len(self.nights)
+        is_older = len(recorded) and recorded[-1] < end - SHOWN_NIGHTS
+        return int(recorded[-1]) + 1 if is_older else end
+
+    @property
+    def shown(self) -> slice:
+        """The nights that charts show."""
+        return slice(max(0, self.shown_end - SHOWN_NIGHTS), self.shown_end)
+
+    @property
+    def newest_night(self) -> date | None:
+        """The night to look at first: the newest with enough data, else with any, else the last one."""
+        recorded = self._recorded()
+        last = self.nights.nights[recorded[-1] if len(recorded) else -1] if len(self.nights) else None
+        return self.standing.night or last
+
+    def _recorded(self) -> NDArray[np.intp]:
+        return np.flatnonzero(np.nan_to_num(self.nights.coverage_frac) > 0)
 
     @property
     def rank(self) -> tuple[int, float, int, str]:
@@ -77,17 +103,15 @@ def read_patient(sources: Sources, subject: Subject, flags: Sequence[StoredFlag]
         flags=tuple(own),
         standing=standing(nights, own, today, settings.flags),
         pulse=pulse,
-        last_data_ns=_last_data_ns(sources, stored, pulse),
+        last_data_ns=newest_data_ns(sources, subject_id, pulse, stored),
     )
 
 
-def read_case_load(sources: Sources, user: User) -> list[Patient]:
-    """Read everybody the user may see, most concerning first."""
-    visible = sources.registry.accounts.visible_subjects(user)
+def read_case_load(sources: Sources, people: Sequence[Subject]) -> list[Patient]:
+    """Read everything about some people, most concerning first."""
     by_subject: defaultdict[str, list[StoredFlag]] = defaultdict(list)
     for stored in sources.registry.flags.all():
         by_subject[stored.flag.subject_id].append(stored)
-    people = sources.registry.people.subjects(visible)
     patients = [read_patient(sources, subject, by_subject[subject.subject_id]) for subject in people]
     return sorted(patients, key=lambda patient: patient.rank)
 
@@ -111,12 +135,18 @@ def through_night(nights: Nights, last: date) -> Nights:
     )
 
 
-def _last_data_ns(sources: Sources, nights: Nights, pulse: Pulse | None) -> int | None:
+def newest_data_ns(
+    sources: Sources, subject_id: str, pulse: Pulse | None, stored: Nights | None = None
+) -> int | None:
+    """Return the time of the newest beat, heart rate or else night (read unless given); None without any."""
     newest = [pulse.at_ns] if pulse else []
-    beat = sources.store.latest(RR_INTERVAL, nights.subject_id)
+    beat = sources.store.latest(RR_INTERVAL, subject_id)
     if beat is not None:
         newest.append(int(beat["t_ns"]))
-    if not newest and len(nights):
+    if newest:
+        return max(newest)
+    nights = read_nights(sources.store, subject_id) if stored is None else stored
+    if len(nights):
         night, zone = nights.nights[-1], nights.zones[-1]
-        newest.append(nocturnal_bounds_ns(night, zone, sources.settings.features)[1])
-    return max(newest) if newest else None
+        return nocturnal_bounds_ns(night, zone, sources.settings.features)[1]
+    return None

@@ -20,4 +20,9 @@ def dashboard(
     with installation.registry() as registry:
         if not registry.accounts.users():
             note("Nobody can sign in yet; add a user: evenkeel user add NAME --role clinician --patients all")
+    if (host or chosen.host) not in ("127.0.0.1", "::1", "localhost") and not chosen.is_behind_tls:
+        note(
+            "Passwords and patients' data travel unencrypted to other computers; put a TLS proxy in front "
+            "and set dashboard.is_behind_tls"
+        )
     serve(installation, host or chosen.host, port or chosen.port, ready=lambda url: note(f"Dashboard: {url}"))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.words import day_text, local_time, number_text, percent_text, span_text
+from dashboard.words import day_text, digits_apart, local_time, number_text, percent_text, span_text
 from features.nights import Nights
 from features.specs import FeatureSpec
 from features.windows import Windows
@@ -39,6 +39,9 @@ _FONT = {
 }
 _LEFT_MARGIN_PX = 46
 """The same in every chart, so that nights stand below each other."""
+_DAY_MS = 86_400_000
+_MIN_NIGHTS = 14
+"""The narrowest axis of nights: one night must not look like all there is to see."""
 LIVE_SPAN_S = 300
 _LIVE_GAP_S = 5
 """Straps send about once a second; five seconds without a sample are drawn as a gap."""
@@ -141,6 +144,7 @@ def coverage_figure(nights: Nights, min_coverage_frac: float, shown: slice) -> F
         {
             "type": "bar",
             "x": x,
+            "width": 0.85 * _DAY_MS,  # of a single night plotly would make a hairline
             "y": typed(height.astype(np.float32)),
             "marker": {"color": color},
             "hovertext": said,
@@ -159,7 +163,7 @@ def coverage_figure(nights: Nights, min_coverage_frac: float, shown: slice) -> F
     }
     yaxis = _value_axis("%") | {"range": [0, 100], "tickvals": [0, 50, 100]}
     layout = _layout(xaxis=_night_axis(days), yaxis=yaxis, shapes=[needed])
-    return {"data": bars, "layout": layout | {"barmode": "stack", "bargap": 0.15}}
+    return {"data": bars, "layout": layout | {"barmode": "stack"}}
 
 
 def live_figure(
@@ -259,13 +263,13 @@ def _value_axis(unit: str) -> dict[str, Any]:
 
 
 def _night_axis(days: Sequence[date]) -> dict[str, Any]:
-    span = [_noon(days[0], -1), _noon(days[-1], 0)] if days else None
+    first = min(days[0], days[-1] - timedelta(days=_MIN_NIGHTS - 1)) if days else None
+    span = [_noon(first, -1), _noon(days[-1], 0)] if first else None
     return _axis(
         type="date",
         range=span,
         tickformat="%-d %b",
         nticks=9,
-        **({"dtick": 86_400_000} if 0 < len(days) < 9 else {}),
     )
 
 
@@ -274,10 +278,11 @@ def _noon(day: date, shift_days: int) -> str:
 
 
 def _night_words(spec: FeatureSpec, day: date, value: float, low: float, high: float, usual: float) -> str:
-    said = f"{day_text(day)}: {number_text(value)} {spec.unit}"
+    digits = digits_apart(value, low, high)
+    said = f"{day_text(day)}: {number_text(value, digits)} {spec.unit}"
     if np.isnan(usual):
         return f"{said}<br>own band: learning"
-    return f"{said}<br>own band {span_text(low, high)}, usual {number_text(usual)}"
+    return f"{said}<br>own band {span_text(low, high, digits)}, usual {number_text(usual, digits)}"
 
 
 def _flag_marks(

@@ -7,25 +7,32 @@ session itself is a row of the registry and can be ended there.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
+from dash.exceptions import DashException
 from flask import Flask, Response, g, redirect, request, session
 from flask.typing import ResponseReturnValue
 from flask_wtf import csrf
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from dashboard.packing import Packing
 from dashboard.routes import SIGN_IN_PATH, route_of
 from dashboard.shell import message_page
 from dashboard.sources import Sources
 from store.registry.accounts import User
-from store.registry.people import Subject
+from store.registry.people import Sensor, Subject
 
 STYLESHEET_PATH = "/assets/evenkeel.css"
 OPEN_PATHS = frozenset({SIGN_IN_PATH, "/health", STYLESHEET_PATH})
 CALLBACK_PATH = "/_dash-update-component"
 CSRF_COOKIE = "_csrf_token"
 """Dash sends this cookie's value back as the header X-CSRFToken with every callback."""
+ACTIVE_HEADER = "X-Evenkeel-Active"
+"""`assets/evenkeel.js` sends it when somebody used mouse or keys since the page last asked."""
+NAMED_ROLES = frozenset({"clinician", "lead", "admin"})
+"""Who reads display names; a researcher, and any role still to come, reads pseudonyms."""
 
 _ONE_TIME_LINK = re.compile(r"/sign-in/once/[\w-]{20,80}")
 _CACHEABLE = ("/assets/", "/_dash-component-suites/")
@@ -69,13 +76,16 @@ def install_gate(server: Flask, sources: Sources, script_hashes: Callable[[], Se
         server.wsgi_app = ProxyFix(server.wsgi_app, x_for=1, x_proto=1)
     server.before_request(lambda: _admit(sources))
     csrf.CSRFProtect(server)
-    server.register_error_handler(HTTPException, _error_page)
+    server.register_error_handler(HTTPException, lambda error: _error_page(sources, error))
+    server.register_error_handler(DashException, lambda _error: _error_page(sources, BadRequest()))
+    packing = Packing()
     policy: list[str] = []
 
     def finish(response: Response) -> Response:
         if not policy:
             policy.append(_content_security_policy(script_hashes()))
-        return _finish(response, policy[0], is_behind_tls=is_behind_tls)
+        _finish(response, policy[0], is_behind_tls=is_behind_tls)
+        return packing.packed(request, response) if _is_code(response) else response
 
     server.after_request(finish)
 
@@ -96,12 +106,45 @@ def visible_subject(sources: Sources, subject_id: str) -> Subject | None:
 
     None says the same of somebody else's patient and of one that does not exist.
     """
-    user = signed_in_user()
-    found = sources.registry.people.subjects([subject_id])
-    if found and sources.registry.accounts.can_see(user, subject_id):
+    found = visible_people(sources, [subject_id])
+    if found:
         return found[0]
-    audit(sources, user.name, "view", subject_id=subject_id, is_allowed=False)
+    audit(sources, signed_in_user().name, "view", subject_id=subject_id, is_allowed=False)
     return None
+
+
+def subject_at(sources: Sources, path: object) -> Subject:
+    """Return the patient whose page is at an address a browser sent.
+
+    Raises
+    ------
+    NotFound
+        If there is none for the one who asks; the page then reloads and closes.
+    """
+    route = route_of(path)
+    subject = visible_subject(sources, route.subject_id) if route and route.subject_id else None
+    if subject is None:
+        raise NotFound
+    return subject
+
+
+def visible_people(sources: Sources, only: Sequence[str] | None = None) -> list[Subject]:
+    """Return the people the one who asks may see (or those of `only`), by id: the one way to reach people.
+
+    Display names are blank unless the role may read them.
+    """
+    user = signed_in_user()
+    visible = sources.registry.accounts.visible_subjects(user)
+    chosen = visible if only is None else sorted(set(visible).intersection(only))
+    people = sources.registry.people.subjects(chosen)
+    return people if user.role in NAMED_ROLES else [replace(person, display_name="") for person in people]
+
+
+def worn_sensors(sources: Sources, subject: Subject) -> list[Sensor]:
+    """Return what a visible person wears; wearables too are often called by their owner's name."""
+    worn = [s for s in sources.registry.people.sensors() if s.subject_id == subject.subject_id]
+    is_named = signed_in_user().role in NAMED_ROLES
+    return worn if is_named else [replace(sensor, name="", sensor_id="") for sensor in worn]
 
 
 def audit(
@@ -136,6 +179,8 @@ def _admit(sources: Sources) -> ResponseReturnValue | None:
             return "Signed out: sign in again", 401
         return redirect(SIGN_IN_PATH, 303)
     g.user = user
+    if request.path == CALLBACK_PATH and request.method == "POST" and not _is_callback():
+        raise BadRequest
     if _is_document():
         route = route_of(request.path)
         if route is None or (route.subject_id and visible_subject(sources, route.subject_id) is None):
@@ -149,14 +194,34 @@ def _is_document() -> bool:
 
 
 def _is_polling() -> bool:
-    """Say whether a page refreshes itself: a callback that only timers have triggered."""
-    if request.path != CALLBACK_PATH:
+    """Say whether a page refreshes itself, unwatched: a callback that only timers have triggered."""
+    if request.path != CALLBACK_PATH or request.headers.get(ACTIVE_HEADER):
         return False
-    body: object = request.get_json(silent=True)
-    changed = cast("Mapping[str, Any]", body).get("changedPropIds") if isinstance(body, dict) else None
+    changed = _callback_body().get("changedPropIds")
     if not isinstance(changed, list) or not changed:
         return False
     return all(str(prop).endswith(".n_intervals") for prop in cast("list[object]", changed))
+
+
+def _is_callback() -> bool:
+    """Say whether the body has the form that Dash's renderer sends; Dash itself breaks on others."""
+    held = _callback_body()
+    return isinstance(held.get("output"), str) and all(
+        isinstance(held.get(name, []), list) for name in ("inputs", "state", "changedPropIds")
+    )
+
+
+def _callback_body() -> Mapping[str, Any]:
+    """Return what was posted; empty if it is no JSON object."""
+    try:
+        body: object = request.get_json(silent=True)
+    except RecursionError:  # thousands of brackets
+        return {}
+    return cast("Mapping[str, Any]", body) if isinstance(body, dict) else {}
+
+
+def _is_code(response: Response) -> bool:
+    return response.status_code in (200, 304) and request.path.startswith(_CACHEABLE)
 
 
 def _content_security_policy(script_hashes: Sequence[str]) -> str:
@@ -177,22 +242,25 @@ def _content_security_policy(script_hashes: Sequence[str]) -> str:
     )
 
 
-def _finish(response: Response, policy: str, *, is_behind_tls: bool) -> Response:
+def _finish(response: Response, policy: str, *, is_behind_tls: bool) -> None:
     response.headers.update(_HEADERS)
     response.headers["Content-Security-Policy"] = policy
     if is_behind_tls:
         response.headers["Strict-Transport-Security"] = f"max-age={_YEAR_S}"
-    if response.status_code != 200 or not request.path.startswith(_CACHEABLE):
+    if not _is_code(response):
         response.headers["Cache-Control"] = "no-store"
+    elif "Cache-Control" not in response.headers:  # code without a fingerprint in its name: ask, then reuse
+        response.headers["Cache-Control"] = "no-cache"
     if response.mimetype == "text/html" and "user" in g:
         response.set_cookie(CSRF_COOKIE, csrf_token(), secure=is_behind_tls, samesite="Strict")
-    return response
 
 
-def _error_page(error: HTTPException) -> ResponseReturnValue:
+def _error_page(sources: Sources, error: HTTPException) -> ResponseReturnValue:
     status = error.code or 500
     if status < 400:
         return error.get_response()
+    if isinstance(error, csrf.CSRFError) and "user" in g:
+        audit(sources, signed_in_user().name, "post", is_allowed=False, detail=f"{request.path}: no token")
     if request.path.startswith("/_"):
         return error.name, status
     said = {

@@ -1,13 +1,17 @@
 """Everybody of a case-load whose wearable streams now: heart rate, sign of life, battery."""
 
-from dash import Input, Output, dcc, html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dash import Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from dashboard.charts import aria, badge_simulated
-from dashboard.gate import signed_in_user
+from dashboard.gate import visible_people
 from dashboard.pulse import Battery, Pulse, newest_battery, newest_pulse
 from dashboard.routes import patient_path
-from dashboard.shell import Shell
+from dashboard.shell import Shell, set_children
 from dashboard.sources import Sources
 from dashboard.words import MISSING, age_text, local_time
 from store.registry.people import Subject
@@ -17,13 +21,16 @@ REFRESH_EVERY_MS = 1_000
 
 def live_layout(sources: Sources) -> Component:
     """Return the page for whoever asks."""
+    now_ns = sources.clock.now_ns()
+    shown = _streaming(sources, now_ns)
     return html.Div(
         [
             html.Div(
                 [html.H1("Live"), html.P("Wearables that stream now", className="quiet")],
                 className="page-head",
             ),
-            html.Div(live_cards(sources), id="live-cards"),
+            html.Div(_cards(shown, now_ns), id="live-cards"),
+            dcc.Store(id="live-shown", data=_ids(shown)),
             dcc.Interval(id="live-timer", interval=REFRESH_EVERY_MS),
         ],
         className="page",
@@ -33,49 +40,75 @@ def live_layout(sources: Sources) -> Component:
 def connect_live(app: Shell, sources: Sources) -> None:
     """Keep the page moving."""
 
-    def refresh(_: int) -> Component:
-        return live_cards(sources)
+    def refresh(_: object, on_page: object) -> Any:  # noqa: ANN401 - Dash's own marker or the parts
+        now_ns = sources.clock.now_ns()
+        shown = _streaming(sources, now_ns)
+        if _ids(shown) != on_page:
+            return _cards(shown, now_ns), _ids(shown)
+        # Cards stay and what is in them moves: a link must keep its focus, and feel a slow click.
+        for streaming in shown:
+            set_children({"live": streaming.subject.subject_id}, streaming.moving(now_ns))
+        return no_update, no_update
 
-    timer = Input("live-timer", "n_intervals")
-    app.connect(refresh, Output("live-cards", "children"), [timer], on_load=False)
+    outputs = [Output("live-cards", "children"), Output("live-shown", "data")]
+    timer, on_page = Input("live-timer", "n_intervals"), State("live-shown", "data")
+    app.connect(refresh, outputs, [timer, on_page], on_load=False)
 
 
-def live_cards(sources: Sources) -> Component:
-    """Return a card for everyone whose wearable streamed within the last minutes, by id."""
-    now_ns = sources.clock.now_ns()
-    registry, store = sources.registry, sources.store
-    worn = set(registry.people.worn_now().values())
-    visible = [s for s in registry.accounts.visible_subjects(signed_in_user()) if s in worn]
-    pulses = {subject_id: newest_pulse(store, subject_id) for subject_id in visible}
-    recent = {s: pulse for s, pulse in pulses.items() if pulse is not None and pulse.is_recent(now_ns)}
-    if not recent:
+@dataclass(frozen=True, slots=True)
+class _Streaming:
+    """Somebody whose wearable streamed within the last minutes."""
+
+    subject: Subject
+    pulse: Pulse
+    battery: Battery | None
+
+    def moving(self, now_ns: int) -> Component:
+        """Return the part of the card that changes every second."""
+        zone = self.subject.zone
+        quiet = f"{battery_text(self.battery)} · {local_time(self.pulse.at_ns, zone):%H:%M:%S} {zone}"
+        parts = [
+            html.P(pulse_text(self.pulse, now_ns), className="big"),
+            html.P(sign_of_life(self.pulse, now_ns), className="sign"),
+            html.P(quiet, className="quiet"),
+        ]
+        return html.Div(parts, className="" if self.pulse.is_live(now_ns) else "is-silent")
+
+
+def _ids(shown: Sequence[_Streaming]) -> list[str]:
+    return [streaming.subject.subject_id for streaming in shown]
+
+
+def _streaming(sources: Sources, now_ns: int) -> list[_Streaming]:
+    store, worn = sources.store, set(sources.registry.people.worn_now().values())
+    people = [person for person in visible_people(sources) if person.subject_id in worn]
+    pulses = [(person, newest_pulse(store, person.subject_id)) for person in people]
+    return [
+        _Streaming(person, pulse, newest_battery(store, person.subject_id))
+        for person, pulse in pulses
+        if pulse is not None and pulse.is_recent(now_ns)
+    ]
+
+
+def _cards(shown: Sequence[_Streaming], now_ns: int) -> Component:
+    if not shown:
         return html.P(
             "No wearable of your patients streams now. Nothing follows from that about how anyone is.",
             className="card notice",
         )
-    people = registry.people.subjects(list(recent))
-    cards = [
-        _card(subject, recent[subject.subject_id], newest_battery(store, subject.subject_id), now_ns)
-        for subject in people
-    ]
-    return html.Ul(cards, className="live-cards")
+    return html.Ul([_card(streaming, now_ns) for streaming in shown], className="live-cards")
 
 
-def _card(subject: Subject, pulse: Pulse, battery: Battery | None, now_ns: int) -> Component:
-    is_live = pulse.is_live(now_ns)
+def _card(streaming: _Streaming, now_ns: int) -> Component:
+    subject = streaming.subject
     name = [html.A(subject.subject_id, href=patient_path(subject.subject_id)), f" {subject.display_name}"]
+    badge = badge_simulated() if subject.is_simulated else None
     return html.Li(
         [
-            html.Div([html.H2(name), badge_simulated() if subject.is_simulated else None], className="who"),
-            html.P(pulse_text(pulse, now_ns), className="big"),
-            html.P(sign_of_life(pulse, now_ns), className="sign"),
-            html.P(
-                f"{battery_text(battery)} · {local_time(pulse.at_ns, subject.zone):%H:%M:%S} {subject.zone}",
-                className="quiet",
-            ),
+            html.Div([html.H2(name), badge], className="who"),
+            html.Div(streaming.moving(now_ns), id={"live": subject.subject_id}),
         ],
-        key=subject.subject_id,
-        className="card live-card" + ("" if is_live else " is-silent"),
+        className="card live-card",
     )
 
 
@@ -93,13 +126,16 @@ def sign_of_life(pulse: Pulse | None, now_ns: int) -> list[Component | str]:
     """Say with shape and words whether the number is of now."""
     if pulse is None:
         return ["Never streamed"]
-    shape, said = ("○", "silent since") if not pulse.is_live(now_ns) else ("●", "as of")
-    if shape == "●" and pulse.heart_rate_bpm is None:
-        shape, said = "◐", "connected, no pulse or not on the skin;"
-    return [
-        html.Span(shape, className="shape-live", **aria(hidden="true")),
-        f" {said} {age_text(now_ns - pulse.at_ns)}",
-    ]
+    age = age_text(now_ns - pulse.at_ns)
+    if pulse.is_ahead(now_ns):
+        shape, said = "△", f"time-stamped {age}; check the clocks"
+    elif not pulse.is_live(now_ns):
+        shape, said = "○", f"silent, last heard {age}"
+    elif pulse.heart_rate_bpm is None:
+        shape, said = "◐", f"no pulse or not on the skin, {age}"
+    else:
+        shape, said = "●", age
+    return [html.Span(shape, className="shape-live", **aria(hidden="true")), f" {said}"]
 
 
 def battery_text(battery: Battery | None) -> str:

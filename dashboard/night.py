@@ -10,38 +10,38 @@ from dash.development.base_component import Component
 from dashboard.caseload import Patient
 from dashboard.charts import Chart, table_of
 from dashboard.figures import night_figure
-from dashboard.gate import visible_subject
-from dashboard.routes import route_of
+from dashboard.gate import subject_at
 from dashboard.shell import Shell
 from dashboard.sources import Sources
-from dashboard.words import day_text, local_time, number_text, percent_text, span_text
+from dashboard.words import local_time, morning_text, number_text, percent_text, span_text
 from features.nights import nocturnal_bounds_ns
 from features.windows import Windows, read_windows
 from store.nights import night_bounds_ns
 
+_YEARS = range(1970, 2200)
 _COLUMNS = (("mean_hr_bpm", "Heart rate, beats/min"), ("rmssd_ms", "RMSSD, ms"))
 
 
 def night_panel(sources: Sources, patient: Patient) -> Component:
     """Return the newest night with data, and a field to choose another."""
-    nights = patient.nights.nights
-    if not nights:
+    nights, newest = patient.nights.nights, patient.newest_night
+    if newest is None:
         return html.Section(
             [html.H2("One night"), html.P("No night yet.", className="quiet")], className="card"
         )
-    newest = patient.standing.night or nights[-1]
     return html.Section(
         [
             html.Div(
                 [
                     html.Label("Night to the morning of", htmlFor="night-date"),
-                    dcc.DatePickerSingle(
+                    # The browser's own field: Dash's calendar has no names for screen readers.
+                    dcc.Input(
                         id="night-date",
-                        date=newest.isoformat(),
-                        min_date_allowed=nights[0].isoformat(),
-                        max_date_allowed=nights[-1].isoformat(),
-                        display_format="D MMM YYYY",
-                        first_day_of_week=1,
+                        type="date",  # pyright: ignore[reportArgumentType] - Dash passes every type on
+                        value=newest.isoformat(),
+                        min=nights[0].isoformat(),
+                        max=nights[-1].isoformat(),
+                        debounce=False,
                     ),
                     html.Span("or click a night in a chart", className="quiet"),
                 ],
@@ -56,17 +56,14 @@ def night_panel(sources: Sources, patient: Patient) -> Component:
 def connect_night(app: Shell, sources: Sources) -> None:
     """Show another night when one is chosen."""
 
-    def choose(day: str | None, path: str) -> Any:  # noqa: ANN401 - Dash's own marker or a component
-        route, night = route_of(path), _date_of(day)
-        subject = visible_subject(sources, route.subject_id) if route else None
-        if subject is None or night is None:
-            return no_update
-        return night_chart(sources, subject.subject_id, night)
+    def choose(day: object, path: object) -> Any:  # noqa: ANN401 - Dash's own marker or a component
+        subject, night = subject_at(sources, path), _date_of(day)
+        return no_update if night is None else night_chart(sources, subject.subject_id, night)
 
-    chosen, address = Input("night-date", "date"), State("address", "pathname")
+    chosen, address = Input("night-date", "value"), State("address", "pathname")
     app.connect(choose, Output("night-body", "children"), [chosen, address], on_load=False)
     clicks = [Input(f"{name}-chart", "clickData") for name in ("rmssd", "mean", "coverage")]
-    app.connect_in_browser("nightOfClick", Output("night-date", "date"), clicks)
+    app.connect_in_browser("nightOfClick", Output("night-date", "value"), clicks)
 
 
 def night_chart(sources: Sources, subject_id: str, night: date) -> Component:
@@ -79,7 +76,7 @@ def night_chart(sources: Sources, subject_id: str, night: date) -> Component:
     nocturnal_ns = nocturnal_bounds_ns(night, zone, settings)
     return Chart(
         chart_id="night-chart",
-        heading=f"Night to {day_text(night)}",
+        heading=f"Night to {morning_text(night)}",
         key=f"{zone}; shaded: hours that count for the night",
         sentence=_sentence(windows, night),
         figure=night_figure(windows, bounds_ns, nocturnal_ns, zone, settings.window_s),
@@ -92,9 +89,9 @@ def _sentence(windows: Windows, night: date) -> str:
     bpm = windows.values["mean_hr_bpm"]
     bpm = bpm[np.isfinite(bpm)]
     if not len(bpm):
-        return f"Night to {day_text(night)}: no beats recorded."
+        return f"Night to {morning_text(night)}: no beats recorded."
     return (
-        f"Heart rate and RMSSD in five-minute windows, noon to noon, night to {day_text(night)}: "
+        f"Heart rate and RMSSD in five-minute windows, noon to noon, night to {morning_text(night)}: "
         f"{len(bpm)} windows, heart rate {span_text(float(bpm.min()), float(bpm.max()))} beats/min."
     )
 
@@ -111,8 +108,12 @@ def _table(windows: Windows, zone: str) -> Component:
     return table_of([f"From ({zone})", *(label for _, label in _COLUMNS), "Covered"], rows)
 
 
-def _date_of(day: str | None) -> date | None:
+def _date_of(day: object) -> date | None:
+    """Return the date a browser sent; None while it is being typed, and where no calendar reaches."""
+    if not isinstance(day, str):
+        return None
     try:
-        return date.fromisoformat((day or "")[:10])
+        night = date.fromisoformat(day[:10])
     except ValueError:
         return None
+    return night if night.year in _YEARS else None

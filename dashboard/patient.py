@@ -4,18 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from dash import Input, Output, State, dcc, html, no_update
+from dash import Input, Output, State, dcc, html
 from dash.development.base_component import Component
 from numpy.typing import NDArray
 
-from dashboard.caseload import Patient, read_patient
+from dashboard.caseload import Patient, newest_data_ns, read_patient
 from dashboard.charts import Chart, aria, badge_simulated, table_of
 from dashboard.figures import LIVE_SPAN_S, live_figure
-from dashboard.gate import visible_subject
+from dashboard.gate import subject_at, worn_sensors
 from dashboard.live import battery_text, pulse_text, sign_of_life
 from dashboard.night import night_panel
 from dashboard.pulse import newest_battery, newest_pulse, read_pulses
-from dashboard.routes import route_of
 from dashboard.shell import Shell
 from dashboard.sources import Sources
 from dashboard.trends import flags_panel, tiles, trend_charts
@@ -26,13 +25,13 @@ from store.units import NS_PER_S
 REFRESH_EVERY_MS = 1_000
 _TABLE_STEP_S = 30
 
-Moving = tuple[list[Component], list[Component | str], dict[str, Any], Component]
+Moving = tuple[list[Component], list[Component | str], dict[str, Any], Component, list[Component]]
 
 
 def patient_layout(sources: Sources, subject: Subject) -> Component:
     """Return the page of a patient that whoever asks may see."""
     patient = read_patient(sources, subject)
-    number, sign, figure, table = moving_parts(sources, subject)
+    number, sign, figure, table, facts = moving_parts(sources, subject)
     live_tile = html.Section(
         [
             html.H2("Heart rate now"),
@@ -52,7 +51,7 @@ def patient_layout(sources: Sources, subject: Subject) -> Component:
     )
     return html.Div(
         [
-            _header(sources, patient),
+            _header(patient, facts),
             html.Div([live_tile, *tiles(patient, sources.settings.flags)], className="tiles"),
             flags_panel(patient),
             html.Div(
@@ -74,23 +73,22 @@ def patient_layout(sources: Sources, subject: Subject) -> Component:
 def connect_patient(app: Shell, sources: Sources) -> None:
     """Keep the last minutes of the page moving."""
 
-    def refresh(_: int, path: str) -> Any:  # noqa: ANN401 - Dash's own marker or the parts
-        route = route_of(path)
-        subject = visible_subject(sources, route.subject_id) if route else None
-        return (no_update,) * 4 if subject is None else moving_parts(sources, subject)
+    def refresh(_: object, path: object) -> Moving:
+        return moving_parts(sources, subject_at(sources, path))
 
     outputs = [
         Output("live-number", "children"),
         Output("live-sign", "children"),
         Output("live-chart", "figure"),
         Output("live-chart-table", "children"),
+        Output("facts", "children"),
     ]
     timer, address = Input("patient-timer", "n_intervals"), State("address", "pathname")
     app.connect(refresh, outputs, [timer, address], on_load=False)
 
 
 def moving_parts(sources: Sources, subject: Subject) -> Moving:
-    """Return the number, its sign of life, and the last five minutes as figure and table."""
+    """Return the number, its sign of life, the last five minutes as figure and table, and what else ages."""
     now_ns = sources.clock.now_ns()
     pulse = newest_pulse(sources.store, subject.subject_id)
     start_ns = now_ns - LIVE_SPAN_S * NS_PER_S
@@ -100,6 +98,7 @@ def moving_parts(sources: Sources, subject: Subject) -> Moving:
         sign_of_life(pulse, now_ns),
         live_figure(t_ns, bpm, now_ns, subject.zone),
         _live_table(t_ns, bpm, subject.zone),
+        _facts(sources, subject, now_ns, newest_data_ns(sources, subject.subject_id, pulse)),
     )
 
 
@@ -114,19 +113,22 @@ def _live_table(t_ns: NDArray[np.int64], bpm: NDArray[np.float64], zone: str) ->
     return table_of([f"From ({zone})", f"Mean of {_TABLE_STEP_S} s, beats/min", "Samples"], rows)
 
 
-def _header(sources: Sources, patient: Patient) -> Component:
-    subject, held = patient.subject, patient.standing
-    now_ns = sources.clock.now_ns()
-    level = LEVELS[held.state]
-    worn = [s for s in sources.registry.people.sensors() if s.subject_id == subject.subject_id]
+def _facts(sources: Sources, subject: Subject, now_ns: int, last_data_ns: int | None) -> list[Component]:
+    worn = worn_sensors(sources, subject)
     battery = newest_battery(sources.store, subject.subject_id)
-    last = "never" if patient.last_data_ns is None else age_text(now_ns - patient.last_data_ns)
+    last = "never" if last_data_ns is None else age_text(now_ns - last_data_ns)
     facts = [
         f"Times in {subject.zone}, there {local_time(now_ns, subject.zone):%H:%M}",
         _worn_text(worn),
         f"{battery_text(battery)}{f' ({age_text(now_ns - battery.at_ns)})' if battery else ''}",
         f"Last data {last}",
     ]
+    return [html.Li(fact) for fact in facts]
+
+
+def _header(patient: Patient, facts: list[Component]) -> Component:
+    subject, held = patient.subject, patient.standing
+    level = LEVELS[held.state]
     return html.Div(
         [
             html.Div(
@@ -149,7 +151,7 @@ def _header(sources: Sources, patient: Patient) -> Component:
                 ],
                 className="stands",
             ),
-            html.Ul([html.Li(fact) for fact in facts], className="facts"),
+            html.Ul(facts, id="facts", className="facts"),
         ],
         className="card patient-head",
     )
@@ -159,6 +161,7 @@ def _worn_text(worn: Sequence[Sensor]) -> str:
     if not worn:
         return "No wearable assigned"
     names = (
-        " ".join(part for part in (s.manufacturer, s.model or s.name) if part) or s.sensor_id for s in worn
+        " ".join(part for part in (s.manufacturer, s.model or s.name) if part) or s.sensor_id or "a wearable"
+        for s in worn
     )
     return f"Wears {', '.join(names)}"

@@ -15,6 +15,10 @@ SILENT_WITHIN_S = 300
 """For five minutes a wearable that went silent stays in the live list, marked as silent, then it leaves."""
 
 
+AHEAD_WITHIN_S = 60
+"""Clocks of gateways differ by seconds; a sample from further ahead has a wrong clock."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pulse:
     """The newest sample of heart rate.
@@ -33,7 +37,11 @@ class Pulse:
 
     def is_live(self, now_ns: int) -> bool:
         """Say whether this is the heart rate of now."""
-        return now_ns - self.at_ns <= LIVE_WITHIN_S * NS_PER_S
+        return not self.is_ahead(now_ns) and now_ns - self.at_ns <= LIVE_WITHIN_S * NS_PER_S
+
+    def is_ahead(self, now_ns: int) -> bool:
+        """Say whether the sample is from the future, so that a clock is wrong."""
+        return self.at_ns - now_ns >= AHEAD_WITHIN_S * NS_PER_S
 
     def is_recent(self, now_ns: int) -> bool:
         """Say whether the wearable was streaming within the last minutes."""

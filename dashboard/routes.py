@@ -25,15 +25,17 @@ class Route:
         return f"{name} · evenkeel"
 
 
-def route_of(path: str) -> Route | None:
-    """Return the page at an address, or None if there is none.
+def route_of(path: object) -> Route | None:
+    """Return the page at an address, or None if there is none or it is no text.
 
     >>> route_of("/patient/S014")
     Route(page='patient', subject_id='S014')
     """
+    if not isinstance(path, str):
+        return None
     if path == TRIAGE_PATH:
         return Route("triage")
-    if path.rstrip("/") == LIVE_PATH:
+    if path in (LIVE_PATH, f"{LIVE_PATH}/"):
         return Route("live")
     found = _PATIENT.fullmatch(path)
     return Route("patient", found[1]) if found else None

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import dash
 from dash import Dash, Input, Output, State
 from dash.dependencies import ClientsideFunction
+from dash.development.base_component import Component
 from flask import Flask, g, render_template, request
 from markupsafe import Markup
 
@@ -48,6 +50,11 @@ class Shell(Dash):
         """Call a function of `assets/evenkeel.js` in the browser when an input changes."""
         register = cast("Callable[..., None]", getattr(self, "clientside_callback"))  # noqa: B009 - untyped
         register(ClientsideFunction("evenkeel", function), outputs, *inputs, prevent_initial_call=not on_load)
+
+
+def set_children(part_id: dict[str, str], children: Component) -> None:
+    """Put something else into a part of the page, from within a callback."""
+    cast("Callable[..., None]", vars(dash)["set_props"])(part_id, {"children": children})
 
 
 def new_server(settings: DashboardSettings, csrf_token: Callable[[], str]) -> Flask:

@@ -8,9 +8,13 @@ from dashboard.routes import SIGN_IN_PATH, TRIAGE_PATH
 from dashboard.shell import message_page
 from dashboard.sources import Sources
 from store.errors import RefusedError
-from store.registry.accounts import User
+from store.registry.accounts import SESSION_IDLE_S, SESSION_TOTAL_S, User
 
 _NOT_FOUND_TOGETHER = "User name and password do not belong together"
+_ENDED = (
+    f"Your session has ended, as it does after {SESSION_IDLE_S // 60} minutes without activity "
+    f"and after {SESSION_TOTAL_S // 3600} hours. Sign in again."
+)
 _LINK_IS_GONE = "This link was used already or is older than 30 minutes. Ask for a new one, or sign in."
 
 
@@ -20,7 +24,7 @@ def sign_in_pages(sources: Sources) -> Blueprint:
     accounts = sources.registry.accounts
 
     def enter(user: User, how: str) -> ResponseReturnValue:
-        session.clear()
+        _leave(sources)
         session["token"] = accounts.open_session(user)
         audit(sources, user.name, "sign-in", detail=how)
         return redirect(TRIAGE_PATH, 303)
@@ -46,17 +50,26 @@ def sign_in_pages(sources: Sources) -> Blueprint:
 
     def sign_out() -> ResponseReturnValue:
         audit(sources, signed_in_user().name, "sign-out")
-        accounts.end_session(session["token"])
-        session.clear()
+        _leave(sources)
         return redirect(SIGN_IN_PATH, 303)
 
-    pages.add_url_rule(SIGN_IN_PATH, "form", lambda: _form("", 200), methods=["GET"])
+    pages.add_url_rule(
+        SIGN_IN_PATH, "form", lambda: _form(_ENDED if "ended" in request.args else "", 200), methods=["GET"]
+    )
     pages.add_url_rule(SIGN_IN_PATH, "submit", submit, methods=["POST"])
     pages.add_url_rule(f"{SIGN_IN_PATH}/once/<token>", "once", _once, methods=["GET"])
     pages.add_url_rule(f"{SIGN_IN_PATH}/once/<token>", "redeem", redeem, methods=["POST"])
     pages.add_url_rule("/sign-out", "sign_out", sign_out, methods=["POST"])
     pages.add_url_rule("/health", "health", lambda: Response("ok\n", mimetype="text/plain"), methods=["GET"])
     return pages
+
+
+def _leave(sources: Sources) -> None:
+    """End the session of this browser, if there is one, here and on the server."""
+    token = session.get("token")
+    if isinstance(token, str):
+        sources.registry.accounts.end_session(token)
+    session.clear()
 
 
 def _form(message: str, status: int) -> Response:

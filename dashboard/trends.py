@@ -7,15 +7,21 @@ from dash import html
 from dash.development.base_component import Component
 
 from configs.settings import FlagSettings
-from dashboard.caseload import Patient
+from dashboard.caseload import SHOWN_NIGHTS, Patient
 from dashboard.charts import Chart, aria, table_of
 from dashboard.figures import coverage_figure, nightly_figure
-from dashboard.words import MISSING, date_text, day_text, number_text, percent_text, sentence_case, span_text
+from dashboard.words import (
+    MISSING,
+    date_text,
+    day_text,
+    digits_apart,
+    number_text,
+    percent_text,
+    sentence_case,
+    span_text,
+)
 from features.specs import FeatureSpec, spec_named
 from store.registry.flags import StoredFlag
-
-SHOWN_NIGHTS = 90
-SHOWN = slice(-SHOWN_NIGHTS, None)
 
 
 def tiles(patient: Patient, settings: FlagSettings) -> list[Component]:
@@ -46,21 +52,23 @@ def tiles(patient: Patient, settings: FlagSettings) -> list[Component]:
 def _feature_tile(patient: Patient, spec: FeatureSpec, night: str, settings: FlagSettings) -> Component:
     value, band = float(patient.nights.values[spec.name][-1]), patient.bands[spec.name]
     low, high, usual = (float(edge[-1]) for edge in (band.low, band.high, band.usual))
-    own = f"own band {span_text(low, high)} (usual {number_text(usual)})"
-    is_outside = False
+    digits = digits_apart(value, low, high)
+    own = f"own band {span_text(low, high, digits)} (usual {number_text(usual, digits)})"
     if np.isnan(usual):
-        said = f"Own band: learning, {band.valid_nights[-1]} of {settings.min_valid_nights} nights"
-    elif np.isnan(value):
-        reason = (
-            patient.nights.reasons[-1] if np.isnan(patient.nights.coverage_frac[-1]) else "Too little data"
-        )
-        said = f"{reason}; {own}"
+        own = f"own band: learning, {band.valid_nights[-1]} of {settings.min_valid_nights} nights"
+    is_outside = value < low or value > high
+    if np.isnan(value):
+        is_empty = np.isnan(patient.nights.coverage_frac[-1])
+        said = f"{patient.nights.reasons[-1] if is_empty else 'Too little data'}; {own}"
+    elif np.isnan(usual):
+        said = sentence_case(own)
     else:
-        is_outside = not low <= value <= high
-        where = "▼ Below" if value < low else "▲ Above" if value > high else "Within"
-        said = f"{where} {own}"
+        said = f"{'▼ Below' if value < low else '▲ Above' if value > high else 'Within'} {own}"
     return _tile(
-        f"{spec.label}, night to {night}", [number_text(value), spec.unit], said, is_outside=is_outside
+        f"{spec.label}, night to {night}",
+        [number_text(value, digits), spec.unit],
+        said,
+        is_outside=is_outside,
     )
 
 
@@ -114,7 +122,19 @@ def trend_charts(patient: Patient) -> list[Component]:
         _nightly_chart(patient, spec_named(name), f"{name.split('_')[0]}-chart", height)
         for name, height in (("rmssd_ms", 240), ("mean_hr_bpm", 200))
     ]
-    return [*charts, _coverage_chart(patient)]
+    return [*_older(patient), *charts, _coverage_chart(patient)]
+
+
+def _older(patient: Patient) -> list[Component]:
+    """Say so where the charts end with the newest recorded night because nothing came since."""
+    end = patient.shown_end
+    if end == len(patient.nights):
+        return []
+    said = (
+        f"Nothing was recorded in the last {SHOWN_NIGHTS} nights. "
+        f"The charts below end with the newest recorded night, {date_text(patient.nights.nights[end - 1])}."
+    )
+    return [html.P(said, className="card notice older")]
 
 
 def _nightly_chart(patient: Patient, spec: FeatureSpec, chart_id: str, height_px: int) -> Component:
@@ -126,7 +146,7 @@ def _nightly_chart(patient: Patient, spec: FeatureSpec, chart_id: str, height_px
         heading=f"{spec.label} by night, {spec.unit}",
         key="shaded: own band · dotted: usual · diamond: outside the band · dashed: flag",
         sentence=_nightly_sentence(patient, spec),
-        figure=nightly_figure(spec, nights, band, patient.flags, SHOWN),
+        figure=nightly_figure(spec, nights, band, patient.flags, patient.shown),
         height_px=height_px,
         table=table_of(["Night to", spec.label, "Usual", "Band from", "Band to"], rows),
     ).card()
@@ -134,22 +154,23 @@ def _nightly_chart(patient: Patient, spec: FeatureSpec, chart_id: str, height_px
 
 def _nightly_sentence(patient: Patient, spec: FeatureSpec) -> str:
     nights, band = patient.nights, patient.bands[spec.name]
-    values = nights.values[spec.name][SHOWN]
+    shown = patient.shown
+    values, low, high = nights.values[spec.name][shown], band.low[shown], band.high[shown]
     if not np.isfinite(values).any():
         return f"{spec.label} by night: no night with enough data yet."
-    outside = int(((values < band.low[SHOWN]) | (values > band.high[SHOWN])).sum())
+    outside = int(((values < low) | (values > high)).sum())
     newest = int(np.flatnonzero(np.isfinite(values))[-1])
     return (
         f"{spec.label} of {int(np.isfinite(values).sum())} nights, {len(values)} shown; "
-        f"{outside} outside the own band. Newest, {day_text(nights.nights[SHOWN][newest])}: "
+        f"{outside} outside the own band. Newest, {day_text(nights.nights[shown][newest])}: "
         f"{number_text(float(values[newest]))} {spec.unit}, "
-        f"own band {span_text(float(band.low[SHOWN][newest]), float(band.high[SHOWN][newest]))}."
+        f"own band {span_text(float(low[newest]), float(high[newest]))}."
     )
 
 
 def _coverage_chart(patient: Patient) -> Component:
-    nights, needed = patient.nights, spec_named("rmssd_ms").min_coverage_frac
-    enough = int((np.nan_to_num(nights.coverage_frac[SHOWN], nan=0.0) >= needed).sum())
+    nights, needed, shown = patient.nights, spec_named("rmssd_ms").min_coverage_frac, patient.shown
+    enough = int((np.nan_to_num(nights.coverage_frac[shown], nan=0.0) >= needed).sum())
     rows = _night_rows(
         patient, lambda at: [percent_text(float(nights.coverage_frac[at])), nights.reasons[at] or "enough"]
     )
@@ -157,8 +178,8 @@ def _coverage_chart(patient: Patient) -> Component:
         chart_id="coverage-chart",
         heading="Recorded by night, %",
         key="gold: not recorded · dotted: needed to judge the night",
-        sentence=f"{enough} of {len(nights.nights[SHOWN])} nights shown had enough data to be judged.",
-        figure=coverage_figure(nights, needed, SHOWN),
+        sentence=f"{enough} of {len(nights.nights[shown])} nights shown had enough data to be judged.",
+        figure=coverage_figure(nights, needed, shown),
         height_px=110,
         table=table_of(["Night to", "Recorded", "Why values are missing"], rows),
     ).card()
@@ -166,6 +187,5 @@ def _coverage_chart(patient: Patient) -> Component:
 
 def _night_rows(patient: Patient, cells: Callable[[int], list[str]]) -> list[list[str]]:
     """Return one row for each night shown, newest first."""
-    first = max(0, len(patient.nights) - SHOWN_NIGHTS)
-    shown = range(len(patient.nights) - 1, first - 1, -1)
-    return [[date_text(patient.nights.nights[at]), *cells(at)] for at in shown]
+    shown = range(len(patient.nights))[patient.shown]
+    return [[date_text(patient.nights.nights[at]), *cells(at)] for at in reversed(shown)]

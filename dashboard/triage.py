@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dashboard.caseload import Patient, read_case_load
 from dashboard.charts import aria
-from dashboard.gate import signed_in_user
+from dashboard.gate import visible_people
 from dashboard.pulse import newest_pulse
 from dashboard.routes import patient_path
 from dashboard.shell import Shell
@@ -40,12 +40,20 @@ Row = dict[str, Any]
 def triage_layout(sources: Sources) -> Component:
     """Return the page for whoever asks."""
     rows = triage_rows(sources)
+    if not rows:
+        nobody = html.P("Nobody is in your case-load yet.", className="card notice")
+        return html.Div([html.Div(html.H1("Patients"), className="page-head"), nobody], className="page")
     return html.Div(
         [
             html.Div(
                 [
                     html.H1("Patients"),
-                    html.Ul(_counts(rows), className="counts", **aria(label="How many stand where")),
+                    html.Ul(
+                        _counts(rows),
+                        id="triage-counts",
+                        className="counts",
+                        **aria(label="How many stand where"),
+                    ),
                     html.Div(
                         [
                             html.Label("Filter", htmlFor="triage-filter"),
@@ -62,7 +70,7 @@ def triage_layout(sources: Sources) -> Component:
                 ],
                 className="page-head",
             ),
-            _grid(rows) if rows else html.P("Nobody is in your case-load yet.", className="card notice"),
+            _grid(rows),
             html.P(
                 "Against each person's own normal, never against others. Shaded: own band; diamond: a night "
                 "outside it; gold: not recorded. Nights are local to each patient, named by their morning. "
@@ -82,13 +90,15 @@ def triage_layout(sources: Sources) -> Component:
 def connect_triage(app: Shell, sources: Sources) -> None:
     """Keep the list up to date."""
 
-    def refresh_rows(_: int) -> list[Row]:
-        return triage_rows(sources)
+    def refresh_rows(_: object) -> tuple[list[Row], list[Component]]:
+        rows = triage_rows(sources)
+        return rows, _counts(rows)
 
-    def refresh_pulses(_: int) -> dict[str, Row]:
+    def refresh_pulses(_: object) -> dict[str, Row]:
         return pulse_cells(sources)
 
-    rows, pulses = Output("triage-grid", "rowData"), Output("triage-pulses", "data")
+    rows = [Output("triage-grid", "rowData"), Output("triage-counts", "children")]
+    pulses = Output("triage-pulses", "data")
     app.connect(refresh_rows, rows, [Input("triage-rows-timer", "n_intervals")], on_load=False)
     app.connect(refresh_pulses, pulses, [Input("triage-pulses-timer", "n_intervals")], on_load=False)
     app.connect_in_browser(
@@ -102,15 +112,15 @@ def connect_triage(app: Shell, sources: Sources) -> None:
 def triage_rows(sources: Sources) -> list[Row]:
     """Return one row for each patient of whoever asks, most concerning first."""
     now_ns = sources.clock.now_ns()
-    patients = read_case_load(sources, signed_in_user())
+    patients = read_case_load(sources, visible_people(sources))
     return [_row(patient, at, now_ns) for at, patient in enumerate(patients)]
 
 
 def pulse_cells(sources: Sources) -> dict[str, Row]:
     """Return the cells that change by the second, of those who wear a sensor and are in sight."""
     now_ns = sources.clock.now_ns()
-    visible = sources.registry.accounts.visible_subjects(signed_in_user())
     worn = set(sources.registry.people.worn_now().values())
+    visible = (person.subject_id for person in visible_people(sources))
     found = {
         subject_id: newest_pulse(sources.store, subject_id) for subject_id in visible if subject_id in worn
     }
@@ -196,6 +206,7 @@ def _grid(rows: list[Row]) -> Component:
 def _columns() -> list[dict[str, Any]]:
     spec = spec_named("rmssd_ms")
     by_order = {"function": "byOrder(valueA, valueB, nodeA, nodeB)"}
+    by_age = {"function": "byAge(valueA, valueB, nodeA, nodeB)"}
     searched = {"getQuickFilterText": {"function": "patientText(params)"}}
     drawn = {"sortable": False, "cellDataType": False, "getQuickFilterText": {"function": "unsearched()"}}
     wrapped = {"wrapText": True, "autoHeight": True, "cellClass": "why"}
@@ -206,7 +217,7 @@ def _columns() -> list[dict[str, Any]]:
         _column("since", "Since", 84, renderer="Day"),
         _column("rmssd", f"{spec.label}, {SHOWN_NIGHTS} nights", 184, renderer="Sparkline", **drawn),
         _column("coverage", f"Recorded, {SHOWN_NIGHTS} nights", 158, renderer="CoverageBars", **drawn),
-        _column("last_ms", "Last data", 98, renderer="LastData"),
+        _column("last", "Last data", 98, renderer="Plain", comparator=by_age),
         _column("bpm", "Heart rate", 126, renderer="HeartRate"),
     ]
 

@@ -36,12 +36,15 @@ def sentence_case(text: str) -> str:
 
 
 def age_text(age_ns: int) -> str:
-    """Say how long ago something was; a time in the future (clocks differ) counts as now.
+    """Say how long ago something was; a minute or more in the future is said, for clocks that differ.
 
     >>> age_text(150 * 10**9)
     '2 min ago'
     """
-    age_s = max(0, age_ns // NS_PER_S)
+    age_s = age_ns // NS_PER_S
+    if age_s <= -_MINUTE_S:
+        return age_text(-age_ns).replace(" ago", " ahead of this clock")
+    age_s = max(0, age_s)
     if age_s < _MINUTE_S:
         return f"{age_s} s ago"
     if age_s < _HOUR_S:
@@ -66,6 +69,11 @@ def date_text(day: date) -> str:
     return f"{day.day} {day:%b %Y}"
 
 
+def morning_text(day: date) -> str:
+    """Return a date with weekday and year, as `Tue 3 Mar 2026`."""
+    return f"{day:%a} {date_text(day)}"
+
+
 def day_text(day: date) -> str:
     """Return a date with its weekday, as `Tue 3 Mar`."""
     return f"{day:%a} {day.day} {day:%b}"
@@ -79,3 +87,13 @@ def local_time(t_ns: int, zone: str) -> datetime:
 def span_text(low: float, high: float, digits: int = 0) -> str:
     """Return a range as `31 to 57`."""
     return f"{number_text(low, digits)} to {number_text(high, digits)}"
+
+
+def digits_apart(value: float, low: float, high: float) -> int:
+    """Return how many digits keep a value outside a range from reading as its edge: 0, or 1 where needed.
+
+    >>> digits_apart(68.2, 60.0, 67.9)
+    1
+    """
+    is_outside = value < low or value > high
+    return int(is_outside and number_text(value) in (number_text(low), number_text(high)))

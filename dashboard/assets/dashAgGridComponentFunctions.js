@@ -30,8 +30,8 @@
     return day.toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
   };
 
-  cells.LastData = function (props) {
-    return props.data.last;
+  cells.Plain = function (props) {
+    return props.value;
   };
 
   cells.HeartRate = function (props) {

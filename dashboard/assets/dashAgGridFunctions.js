@@ -8,6 +8,10 @@
     return nodeA.data.order - nodeB.data.order;
   };
 
+  named.byAge = function (valueA, valueB, nodeA, nodeB) {
+    return (nodeA.data.last_ms || 0) - (nodeB.data.last_ms || 0);
+  };
+
   named.unsearched = function () {
     return "";
   };

@@ -1,4 +1,4 @@
-/* What only the browser can do: open rows, filter, show pulses in place, leave when the session has ended. */
+/* What only the browser can do: filter, show pulses in place, draw tables, and say when the server is silent. */
 (function () {
   "use strict";
 
@@ -17,8 +17,8 @@
         api.forEachNode(function (node) {
           const fresh = pulses[node.data.subject_id];
           if (!fresh) return;
-          node.data.last = fresh.last;
-          node.setDataValue("last_ms", fresh.last_ms);
+          node.data.last_ms = fresh.last_ms;
+          node.setDataValue("last", fresh.last);
           node.setDataValue("bpm", fresh.bpm);
         });
       }
@@ -80,12 +80,77 @@
     subtree: true, childList: true, attributes: true, attributeFilter: ["data-table"],
   });
 
-  /* A session that ended answers 401: do not leave patients on the screen. */
+  /* What moves must not look current when nothing arrives: after some seconds of silence a banner says so. */
+  const SILENT_AFTER_MS = 15000;
+  let isPolling = false, lastAnswerMs = Date.now();
+
+  function showSilence(isSilent) {
+    const banner = document.getElementById("silence");
+    document.documentElement.classList.toggle("is-stale", isSilent);
+    if (banner && banner.hidden === isSilent) {
+      banner.textContent = "No answer from evenkeel since " + new Date(lastAnswerMs).toLocaleTimeString("en-GB") +
+        ". What is shown may be old, and no heart rate is current. Reload the page, or call whoever runs evenkeel.";
+      banner.hidden = !isSilent;
+    }
+  }
+
+  function isPageEmpty() {
+    const page = document.getElementById("page");
+    return !page || !page.hasChildNodes();
+  }
+
+  const LEAVING = new Promise(function () {}); /* keeps Dash waiting while the browser goes elsewhere */
+
+  function heard(answer) {
+    if (answer.status === 401) {
+      window.location.assign("/sign-in?ended");
+      return LEAVING;
+    }
+    if (answer.status === 404) { /* no longer a patient of this user */
+      window.location.reload();
+      return LEAVING;
+    }
+    if (answer.ok) lastAnswerMs = Date.now();
+    else if (isPageEmpty()) showSilence(true);
+    return answer;
+  }
+
+  function unheard(error) {
+    if (isPageEmpty()) showSilence(true);
+    throw error;
+  }
+
+  setInterval(function () {
+    if (isPolling) showSilence(Date.now() - lastAnswerMs > SILENT_AFTER_MS);
+  }, 1000);
+
+  /* Reading is activity, too: the server ends sessions of pages that only refresh themselves. */
+  let isActive = false;
+  ["pointermove", "pointerdown", "keydown", "wheel", "touchstart"].forEach(function (kind) {
+    document.addEventListener(kind, function () { isActive = true; }, { capture: true, passive: true });
+  });
+
   const ask = window.fetch;
-  window.fetch = function () {
-    return ask.apply(this, arguments).then(function (answer) {
-      if (answer.status === 401) window.location.assign("/sign-in");
-      return answer;
-    });
+  window.fetch = function (address, options) {
+    if (!String(address).includes("/_dash-update-component")) return ask.apply(this, arguments);
+    const told = Object.assign({}, options, { headers: new Headers(options.headers) });
+    if (isActive) told.headers.set("X-Evenkeel-Active", "1");
+    isActive = false;
+    if (String(told.body).includes(".n_intervals")) isPolling = true;
+    return ask.call(this, address, told).then(heard, unheard);
   };
+
+  /* On paper "0 s ago" means nothing without the time. */
+  window.addEventListener("beforeprint", function () {
+    const line = document.getElementById("printed");
+    if (line) {
+      line.textContent = "Printed " + new Date().toLocaleString("en-GB") + " by " + line.dataset.user +
+        "; ages and heart rate are of that moment.";
+    }
+  });
+
+  /* After signing out, the button Back must not bring a page of patients from the browser's memory. */
+  window.addEventListener("pageshow", function (event) {
+    if (event.persisted) window.location.reload();
+  });
 })();

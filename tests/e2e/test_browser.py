@@ -8,14 +8,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from dashboard.words import day_text
+from dashboard.words import morning_text
 from store.clock import SystemClock
 from store.installation import Installation
 from tests.clinic import PASSWORD, build_clinic, write_heart_rate
@@ -50,6 +50,8 @@ def address(tmp_path_factory) -> Iterator[str]:
     """A dashboard served by a process of its own, and straps of V01 and V02 that stream."""
     home = tmp_path_factory.mktemp("clinic")
     installation = build_clinic(home)
+    with installation.registry() as registry:
+        registry.people.pair("F0:F1:00:00:00:05", "V05")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -67,6 +69,7 @@ def address(tmp_path_factory) -> Iterator[str]:
 
 def _stream(installation: Installation, stop: threading.Event) -> None:
     with installation.timeseries() as store:
+        write_heart_rate(store, "V05", SystemClock().now_ns(), [70.0])  # and is silent from here on
         for tick in count():
             for subject_id, slowest_bpm in (("V01", 60), ("V02", 80)):
                 write_heart_rate(store, subject_id, SystemClock().now_ns(), [slowest_bpm + tick % 9])
@@ -147,7 +150,7 @@ def test_heart_rate_moves_while_one_looks(visit, address):
     page.goto(f"{address}/live")
     cards = page.locator(".live-cards")
     expect(cards).not_to_have_text(cards.inner_text())
-    expect(page.locator(".live-card")).to_have_count(2)
+    expect(page.locator(".live-card")).to_have_count(3)
 
 
 def test_patient_page_draws_says_and_tabulates_every_chart(visit, address):
@@ -170,11 +173,9 @@ def test_another_night_is_chosen_by_date(visit, address):
     page = visit("lead")
     page.goto(f"{address}/patient/V02")
     field = page.locator("input#night-date")
-    shown = datetime.strptime(field.input_value(), "%d %b %Y").date()  # noqa: DTZ007 - a date
-    wanted = shown - timedelta(days=1)
-    field.fill(f"{wanted.day} {wanted:%b %Y}")
-    field.press("Enter")
-    expect(page.locator("#night-chart-heading")).to_have_text(f"Night to {day_text(wanted)}")
+    wanted = date.fromisoformat(field.input_value()) - timedelta(days=1)
+    field.fill(wanted.isoformat())
+    expect(page.locator("#night-chart-heading")).to_have_text(f"Night to {morning_text(wanted)}")
 
 
 def test_another_night_is_chosen_by_a_click_on_a_trend(visit, address):
@@ -200,8 +201,68 @@ def test_an_ended_session_leaves_nobody_on_the_screen(visit, address):
     page.goto(f"{address}/patient/V01")
     page.wait_for_selector("#live-number")
     page.context.clear_cookies()
+    page.wait_for_url(f"{address}/sign-in?ended")
+    assert "Your session has ended" in page.inner_text("main")
+    assert "V01" not in page.content()
+
+
+def test_the_button_back_brings_no_patient_after_signing_out(visit, address):
+    page = visit("lead")
+    page.goto(f"{address}/patient/V01")
+    page.wait_for_selector("#live-number .live-bpm")
+    page.click("text=Sign out")
+    page.wait_for_url(f"{address}/sign-in")
+    page.go_back()
     page.wait_for_url(f"{address}/sign-in")
     assert "V01" not in page.content()
+
+
+def test_without_an_answer_no_heart_rate_looks_current(visit, address):
+    page = visit("lead", is_expected=re.compile("Failed to load|did not respond|Failed to fetch"))
+    page.clock.install()
+    page.goto(f"{address}/patient/V01")
+    number, banner = page.locator("#live-number .live-bpm"), page.locator("#silence")
+    number.wait_for()
+    page.clock.run_for(2_000)
+    expect(banner).to_be_hidden()
+    page.route("**/_dash-update-component*", lambda route: route.abort())
+    page.clock.run_for(20_000)
+    expect(banner).to_contain_text("No answer from evenkeel since")
+    expect(number).to_be_hidden()
+    page.unroute("**/_dash-update-component*")
+    page.clock.run_for(1_000)
+    page.wait_for_timeout(0)
+    page.clock.resume()
+    expect(banner).to_be_hidden()
+    expect(number).to_be_visible()
+
+
+def test_a_link_of_a_live_card_keeps_its_focus(visit, address):
+    page = visit("lead")
+    page.goto(f"{address}/live")
+    page.focus(".live-card a >> nth=0")
+    number = page.locator(".live-bpm").first
+    expect(number).not_to_have_text(number.inner_text())
+    assert page.evaluate("document.activeElement.pathname") == "/patient/V01"
+
+
+def test_the_age_of_data_grows_while_one_looks_at_the_list(visit):
+    page = visit("lead")
+    age = page.locator(".ag-row[row-id=V05] [col-id=last]")
+    expect(age).to_have_text(re.compile(r"\d+ (s|min) ago"))
+    expect(age).not_to_have_text(age.inner_text())
+
+
+def test_paper_says_when_and_by_whom(visit, address):
+    page = visit("lead")
+    page.goto(f"{address}/patient/V01")
+    page.wait_for_selector("#live-number")
+    line = page.locator("#printed")
+    expect(line).to_be_hidden()
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    expect(line).to_be_visible()
+    expect(line).to_contain_text(re.compile(r"Printed \d\d/\d\d/\d{4}, \d\d:\d\d:\d\d by lead"))
 
 
 def test_narrow_screens_do_not_scroll_sideways(visit, address):

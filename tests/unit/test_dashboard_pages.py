@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 
 from dashboard.app import create_app
-from dashboard.caseload import read_case_load, through_night
+from dashboard.caseload import SHOWN_NIGHTS, read_case_load, read_patient, through_night
 from dashboard.live import pulse_text, sign_of_life
 from dashboard.pulse import LIVE_WITHIN_S, Pulse, newest_pulse, read_pulses, without_contact_removed
 from dashboard.routes import Route, route_of
 from dashboard.serve import serve
 from dashboard.sources import Sources
-from dashboard.words import LEVELS, age_text, span_text
+from dashboard.trends import tiles, trend_charts
+from dashboard.words import LEVELS, age_text, digits_apart, span_text
 from features.nights import read_nights
 from models.standing import State
 from store.errors import ConfigError
 from store.nights import night_of
 from store.units import NS_PER_S
-from tests.clinic import ZONE, build_clinic, write_heart_rate
+from tests.clinic import ZONE, Person, build_clinic, write_heart_rate
 
 
 @pytest.fixture
@@ -31,8 +32,8 @@ def sources(tmp_path, clock):
 
 @pytest.fixture
 def case_load(sources):
-    lead = next(user for user in sources.registry.accounts.users() if user.name == "lead")
-    return {patient.subject.subject_id: patient for patient in read_case_load(sources, lead)}
+    people = sources.registry.people.subjects()
+    return {patient.subject.subject_id: patient for patient in read_case_load(sources, people)}
 
 
 def test_those_who_need_a_look_come_first(case_load):
@@ -78,9 +79,9 @@ def test_a_heart_rate_is_current_for_seconds_only(sources, clock):
     pulse = newest_pulse(sources.store, "V02")
     later_ns = clock.now_ns() + (LIVE_WITHIN_S + 1) * NS_PER_S
     assert said(pulse_text(pulse, clock.now_ns())) == "61 beats/min"
-    assert said(sign_of_life(pulse, clock.now_ns())) == "● as of 0 s ago"
+    assert said(sign_of_life(pulse, clock.now_ns())) == "● 0 s ago"
     assert said(pulse_text(pulse, later_ns)) == "\N{EN DASH} beats/min"
-    assert said(sign_of_life(pulse, later_ns)) == "○ silent since 16 s ago"
+    assert said(sign_of_life(pulse, later_ns)) == "○ silent, last heard 16 s ago"
 
 
 def test_a_strap_off_the_skin_has_no_heart_rate(clock):
@@ -123,7 +124,14 @@ def test_addresses(path, route):
 
 @pytest.mark.parametrize(
     ("age_s", "text"),
-    [(-5, "0 s ago"), (59, "59 s ago"), (60, "1 min ago"), (7200, "2 h ago"), (3 * 86_400, "3 d ago")],
+    [
+        (-5, "0 s ago"),
+        (59, "59 s ago"),
+        (60, "1 min ago"),
+        (7200, "2 h ago"),
+        (3 * 86_400, "3 d ago"),
+        (-7200, "2 h ahead of this clock"),
+    ],
 )
 def test_ages(age_s, text):
     assert age_text(age_s * NS_PER_S) == text
@@ -152,3 +160,44 @@ def test_making_an_app_twice_shares_nothing(installation):
 
 def said(parts) -> str:
     return "".join(part if isinstance(part, str) else str(part.children) for part in parts)
+
+
+def test_a_sample_from_a_wrong_clock_is_never_current(clock):
+    pulse = Pulse(clock.now_ns() + 7200 * NS_PER_S, 61.0, "strap")
+    assert said(pulse_text(pulse, clock.now_ns())) == "\N{EN DASH} beats/min"
+    assert "2 h ahead of this clock; check the clocks" in said(sign_of_life(pulse, clock.now_ns()))
+    assert Pulse(clock.now_ns() + 30 * NS_PER_S, 61.0, "strap").is_live(clock.now_ns())
+
+
+def old_patient(home, clock, *, nights: int, ends_days_ago: int):
+    installation = build_clinic(
+        home, clock, (Person("V01", nights=nights, ends_days_ago=ends_days_ago), Person("V02"))
+    )
+    sources = Sources.open(installation)
+    patient = read_patient(sources, sources.registry.people.subject("V01"))
+    sources.close()
+    return patient, installation.settings.flags
+
+
+def test_one_old_night_is_what_the_page_shows(tmp_path, clock):
+    patient, settings = old_patient(tmp_path, clock, nights=1, ends_days_ago=200)
+    shown = patient.nights.nights[patient.shown]
+    assert shown == (patient.newest_night,) == (night_of(clock.now_ns(), ZONE) - timedelta(days=200),)
+    page = str(trend_charts(patient))
+    assert "Nothing was recorded in the last 90 nights" in page
+    assert "no night with enough data" not in page
+    assert "No data received; own band: learning, 0 of 14 nights" in str(tiles(patient, settings))
+
+
+def test_a_gap_of_weeks_stays_in_sight(tmp_path, clock):
+    patient, _ = old_patient(tmp_path, clock, nights=60, ends_days_ago=80)
+    assert patient.shown_end == len(patient.nights)
+    assert len(patient.nights.nights[patient.shown]) == SHOWN_NIGHTS
+    assert "Nothing was recorded" not in str(trend_charts(patient))
+
+
+@pytest.mark.parametrize(
+    ("value", "digits"), [(68.2, 1), (59.8, 1), (70.0, 0), (64.0, 0), (67.9, 0), (float("nan"), 0)]
+)
+def test_a_value_outside_never_reads_as_the_edge(value, digits):
+    assert digits_apart(value, 60.0, 67.9) == digits

@@ -1,10 +1,13 @@
 """The gate from outside: what is closed, to whom, and what is written down."""
 
+import ast
 import base64
+import gzip
 import hashlib
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -14,18 +17,22 @@ from store.clock import VirtualClock
 from store.installation import Installation
 from store.registry.accounts import SESSION_IDLE_S, SESSION_TOTAL_S
 from store.units import NS_PER_S
-from tests.clinic import PASSWORD, PEOPLE, build_clinic
+from tests.clinic import PASSWORD, PEOPLE, build_clinic, write_heart_rate
 
 START_NS = 1_767_643_200_000_000_000  # 2026-01-05T20:00:00Z, as the clock fixture
 SIGNED_OUT_DOCUMENTS = ["/", "/patient/V01", "/live", "/admin", "/export", "/assets/evenkeel.js", "/nowhere"]
 SIGNED_OUT_PARTS = ["/_dash-layout", "/_dash-dependencies", "/_reload-hash", "/_favicon.ico", "/_mcp"]
+TRIAGE_ROWS = "..triage-grid.rowData...triage-counts.children.."
+_PARTS = ("live-number.children", "live-sign.children", "live-chart.figure", "live-chart-table.children")
+MOVING = f"..{'...'.join((*_PARTS, 'facts.children'))}.."
+LIVE_CARDS = "..live-cards.children...live-shown.data.."
 OF_ONE_PATIENT = {
     "page.children": [("address.pathname", "input")],
-    "..live-number.children...live-sign.children...live-chart.figure...live-chart-table.children..": [
+    MOVING: [
         ("patient-timer.n_intervals", "input"),
         ("address.pathname", "state"),
     ],
-    "night-body.children": [("night-date.date", "input"), ("address.pathname", "state")],
+    "night-body.children": [("night-date.value", "input"), ("address.pathname", "state")],
 }
 
 
@@ -252,7 +259,9 @@ def test_callbacks_check_the_patient_themselves(app, visitor, output):
 
     def ask(subject_id: str):
         return visitor.call(
-            output, changed, **{"address.pathname": f"/patient/{subject_id}", "night-date.date": "2026-01-04"}
+            output,
+            changed,
+            **{"address.pathname": f"/patient/{subject_id}", "night-date.value": "2026-01-04"},
         )
 
     own, others, nobodys = ask("V02"), ask("V01"), ask("V99")
@@ -278,7 +287,7 @@ def test_lists_hold_only_the_own_case_load(app, visitor):
     for path in ("/", "/live"):
         told = visitor.call("page.children", ["address.pathname"], **{"address.pathname": path}).text
         assert "V01" not in told
-    rows = visitor.call("triage-grid.rowData", ["triage-rows-timer.n_intervals"])
+    rows = visitor.call(TRIAGE_ROWS, ["triage-rows-timer.n_intervals"])
     assert [row["subject_id"] for row in json.loads(rows.text)["response"]["triage-grid"]["rowData"]] == [
         "V02"
     ]
@@ -295,7 +304,7 @@ def test_a_page_that_refreshes_itself_does_not_keep_the_session_alive(visitor, c
     visitor.sign_in("lead")
     visitor.get("/live")
     token = visitor.client.get_cookie("_csrf_token").value
-    body = callback_body(visitor.app, "live-cards.children", ["live-timer.n_intervals"], {})
+    body = callback_body(visitor.app, LIVE_CARDS, ["live-timer.n_intervals"], {})
     ask = {"json": body, "headers": {"X-CSRFToken": token}}
     for _ in range(SESSION_IDLE_S // 60):
         assert visitor.client.post("/_dash-update-component", **ask).status_code == 200
@@ -362,3 +371,146 @@ def graphs_in(held):
     elif isinstance(held, list):
         for part in held:
             yield from graphs_in(part)
+
+
+def test_a_researcher_never_reads_a_name(app, visitor, clock):
+    accounts, people = app.sources.registry.accounts, app.sources.registry.people
+    accounts.add_user("studies", "researcher", password=PASSWORD, patients="all")
+    people.register_sensor("C0:FF:EE:00:00:01", name="Amber Wren's watch")
+    people.pair("C0:FF:EE:00:00:01", "V01")
+    write_heart_rate(app.sources.store, "V01", clock.now_ns(), [61.0])
+
+    def everything(visitor: Visitor) -> str:
+        paths = ("/", "/live", "/patient/V01")
+        told = [
+            visitor.call("page.children", ["address.pathname"], **{"address.pathname": path})
+            for path in paths
+        ]
+        told.append(visitor.call(TRIAGE_ROWS, ["triage-rows-timer.n_intervals"]))
+        told.append(visitor.call(LIVE_CARDS, ["live-timer.n_intervals"]))
+        told.append(
+            visitor.call(MOVING, ["patient-timer.n_intervals"], **{"address.pathname": "/patient/V01"})
+        )
+        return " ".join(answer.text for answer in told)
+
+    visitor.sign_in("lead")
+    assert {name for name in ("Amber", "Wren's watch", "Bruno") if name in everything(visitor)} == {
+        "Amber",
+        "Wren's watch",
+        "Bruno",
+    }
+    researcher = Visitor(app)
+    researcher.sign_in("studies")
+    said = everything(researcher)
+    assert "V01" in said
+    assert not [name for name in ("Amber", "Bruno", "C0:FF:EE") if name in said]
+
+
+def test_people_are_reached_through_the_gate_only():
+    folder = Path(__file__).resolve().parents[2] / "dashboard"
+    reaching = {"subject", "subjects", "sensors", "visible_subjects", "can_see"}
+    found = {
+        path.name
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in reaching
+    }
+    assert found == {"gate.py"}
+
+
+@pytest.mark.parametrize(
+    "body", ["{", "[]", "5", "null", "{}", '{"output": 5}', '{"output": "x.y", "inputs": 5}', "[" * 100_000]
+)
+def test_a_callback_that_is_none_is_refused_and_breaks_nothing(visitor, body):
+    visitor.sign_in("lead")
+    visitor.get("/live")
+    token = visitor.client.get_cookie("_csrf_token").value
+    headers = {"X-CSRFToken": token, "Content-Type": "application/json"}
+    assert visitor.client.post("/_dash-update-component", data=body, headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize("path", [5, None, ["/patient/V01"], {"a": 1}])
+@pytest.mark.parametrize("night", ["0001-01-01", "9999-12-31", "x", 5, None, ["2026-01-04"]])
+def test_odd_values_from_a_browser_break_nothing(visitor, path, night):
+    visitor.sign_in("lead")
+
+    def ask(output: str, path: object, **values: object):
+        changed = [name for name, kind in OF_ONE_PATIENT[output] if kind == "input"]
+        return visitor.call(output, changed, **{"address.pathname": path, **values}).status_code
+
+    assert ask("night-body.children", "/patient/V01", **{"night-date.value": night}) == 200
+    assert ask("night-body.children", path, **{"night-date.value": "2026-01-04"}) == 404
+    assert ask("page.children", path) == 200
+
+
+def test_a_patient_taken_from_the_case_load_leaves_the_screen(app, visitor):
+    visitor.sign_in("narrow")
+    ask = {"output": MOVING, "changed": ["patient-timer.n_intervals"], "address.pathname": "/patient/V02"}
+    assert visitor.call(**ask).status_code == 200
+    told = {"user_id": next(u.user_id for u in app.sources.registry.accounts.users() if u.name == "narrow")}
+    with app.sources.registry.accounts._writing.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM case_load WHERE user_id = :user_id", told)
+    assert visitor.call(**ask).status_code == 404  # and `assets/evenkeel.js` reloads the page
+
+
+def test_somebody_who_reads_stays_signed_in(visitor, clock):
+    visitor.sign_in("lead")
+    visitor.get("/live")
+    token = visitor.client.get_cookie("_csrf_token").value
+    body = callback_body(visitor.app, LIVE_CARDS, ["live-timer.n_intervals"], {})
+    headers = {"X-CSRFToken": token, "X-Evenkeel-Active": "1"}
+    for _ in range(2 * SESSION_IDLE_S // 60):
+        answer = visitor.client.post("/_dash-update-component", json=body, headers=headers)
+        assert answer.status_code == 200
+        clock.advance_to(clock.now_ns() + 60 * NS_PER_S)
+
+
+def test_signing_in_again_ends_the_session_before(app, visitor):
+    visitor.sign_in("lead")
+    kept = visitor.client.get_cookie("evenkeel").value
+    visitor.sign_in("narrow")
+    thief = Visitor(app)
+    thief.client.set_cookie("evenkeel", kept)
+    assert thief.get("/").status_code == 303
+
+
+def test_a_forged_post_is_written_down(app, visitor):
+    visitor.sign_in("lead")
+    visitor.post("/sign-out")
+    assert audited(app, "post") == [("lead", "", False)]
+
+
+def test_an_ended_session_is_explained(visitor):
+    assert "after 15 minutes without activity and after 12 hours" in visitor.get("/sign-in?ended").text
+    assert 'role="alert"' not in visitor.get("/sign-in").text
+
+
+PLOTLY = "/_dash-component-suites/plotly/package_data/plotly.min.js"
+
+
+def test_code_without_a_fingerprint_is_asked_for_and_reused(visitor):
+    visitor.sign_in("lead")
+    first = visitor.get(PLOTLY)
+    assert first.headers["Cache-Control"] == "no-cache"
+    headers = {"If-None-Match": first.headers["ETag"]}
+    again = visitor.client.get(PLOTLY, headers=headers, environ_overrides=visitor.environ)
+    assert (again.status_code, again.headers["Cache-Control"]) == (304, "no-cache")
+
+
+@pytest.mark.parametrize("path", [PLOTLY, "/assets/evenkeel.js", "/assets/evenkeel.css"])
+def test_code_travels_packed_and_unchanged(visitor, path):
+    visitor.sign_in("lead")
+    plain = visitor.get(path)
+    assert "Content-Encoding" not in plain.headers
+    for _ in range(2):
+        packed = visitor.client.get(path, headers={"Accept-Encoding": "gzip"}, buffered=True)
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert "Accept-Encoding" in packed.headers["Vary"]
+        assert gzip.decompress(packed.data) == plain.data
+        assert len(packed.data) < len(plain.data) / 2
+
+
+def test_patients_never_travel_packed_with_what_a_visitor_wrote(visitor):
+    visitor.sign_in("lead")
+    page = visitor.client.get("/", headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in page.headers

@@ -164,3 +164,9 @@ def test_time_never_runs_back_in_a_night_in_which_clocks_change(night, said, ins
     assert (np.diff(local_ms) == 300_000).all()
     assert figure["layout"]["xaxis"]["range"][1] % 86_400_000 == 12 * 3_600_000
     assert [mark["text"] for mark in figure["layout"]["annotations"]] == said
+
+
+def test_one_night_is_a_bar_of_a_day_on_an_axis_of_two_weeks():
+    figure = coverage_figure(nights_of([40.0]), 0.25, ALL)
+    assert figure["data"][0]["width"] > 43_200_000
+    assert figure["layout"]["xaxis"]["range"] == ["2026-02-15T12:00", "2026-03-01T12:00"]
