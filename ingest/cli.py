@@ -8,10 +8,9 @@ import typer
 from store.command import EXIT_PARTLY, note, open_installation, progress_bar, say
 
 if TYPE_CHECKING:
+    from ingest.recording import RrRecording
     from ingest.service import Collected
     from ingest.spool_file import SpoolCounts
-    from store.clock import Clock
-    from store.timeseries import TimeSeriesStore
 
 
 def scan(
@@ -49,6 +48,7 @@ def collect(
     from ingest.spool import Spool
     from store.errors import ConfigError
 
+    _show_log("INFO")
     installation = open_installation(context)
     with installation.registry() as registry, installation.timeseries() as store:
         if drain:
@@ -64,11 +64,13 @@ def collect(
         async def run() -> "Collected":
             until = asyncio.Event()
             service.stop_on_signals(until)
-            limit_bytes = installation.settings.collector.spool_limit_mb * 1_000_000
+            chosen = installation.settings.collector
+            limit_bytes = chosen.spool_limit_mb * 1_000_000
             with Spool(installation.spool_path(), installation.clock, capacity_bytes=limit_bytes) as spool:
                 note(f"Collecting from {len(worn)} sensors; Ctrl-C ends it")
                 return await service.collect(
                     worn, store=store, spool=spool, clock=installation.clock, radio=Radio(), until=until,
+                    silent_after_s=chosen.silent_after_s,
                     on_device_info=lambda sensor_id, told, _battery: registry.people.register_sensor(
                         sensor_id,
                         model=told.model_number or "",
@@ -79,9 +81,10 @@ def collect(
 
         done = asyncio.run(run())
     say("received " + ", ".join(f"{stream} {count:,}" for stream, count in sorted(done.received.items())))
+    _report_drained(done.counts)
     if done.refused:
         note(f"{done.refused:,} frames were refused because the spool was full; make room on the disk")
-    _report_drained(done.counts)
+        raise typer.Exit(EXIT_PARTLY)
 
 
 def replay(
@@ -99,13 +102,14 @@ def replay(
     import asyncio
 
     from ingest.recording import read_rr_file
+    from ingest.replay import forget_interrupted, replay_address
     from ingest.replay import replay as run_replay
-    from ingest.replay import replay_address
     from store.errors import RefusedError
     from store.times import iso_time, parse_time_ns
 
     chosen_speed = _parse_speed(speed)
     start_ns = None if start is None else parse_time_ns(start, "--start")
+    _show_log("WARNING")
     installation = open_installation(context)
     with installation.registry() as registry, installation.timeseries() as store:
         registry.people.subject(subject)
@@ -115,10 +119,11 @@ def replay(
             start_ns = registry.people.replay_start_ns(sensor_id)
         if start_ns is None:
             start_ns = _just_ended_ns(installation.clock.now_ns(), float(recording.t_s[-1]))
+        _check_times(file, recording, start_ns)
         registry.people.register_sensor(sensor_id, name=f"Replay of {file.name}", model="virtual strap")
         registry.people.note_replay(sensor_id, start_ns)
         spool_path = installation.spool_path(f"replay-{sensor_id.replace(':', '')}")
-        _drain_interrupted(spool_path, store, installation.clock)
+        forget_interrupted(spool_path, installation.clock)
         hours = float(recording.t_s[-1] - recording.t_s[0]) / 3600
         note(f"Replaying {len(recording):,} beats ({hours:.1f} h) for {subject} from {iso_time(start_ns)}")
         with progress_bar(f"Replay {file.name}", "h") as update:
@@ -167,6 +172,7 @@ def demo(
     from ingest.virtual.demo import run_demo
     from store.installation import Installation
 
+    _show_log("WARNING")
     asked = context.find_root().obj
     home = home_directory(asked)
     if not is_home_chosen(asked):
@@ -208,13 +214,26 @@ def _just_ended_ns(now_ns: int, length_s: float) -> int:
     return (now_ns - round((length_s + 60) * 1e9)) // whole_minutes * whole_minutes
 
 
-def _drain_interrupted(spool_path: Path, store: "TimeSeriesStore", clock: "Clock") -> None:
-    from ingest.service import drain
+def _check_times(file: Path, recording: "RrRecording", start_ns: int) -> None:
+    from store.errors import RecordingError
 
-    if spool_path.exists():
-        drain(spool_path, store, clock)
-        for path in spool_path.parent.glob(f"{spool_path.name}*"):
-            path.unlink()
+    first_s, last_s = float(recording.t_s[0]), float(recording.t_s[-1])
+    ends_ns = (start_ns, start_ns + round(first_s * 1e9), start_ns + round(last_s * 1e9))
+    if not all(abs(end_ns) < 1 << 63 for end_ns in ends_ns):
+        raise RecordingError(
+            f"{file.name}: t_s from {first_s:g} to {last_s:g} s leaves the years 1678 to 2261; "
+            "needed are seconds since its start; check t_s and --start"
+        )
+
+
+def _show_log(level: str) -> None:
+    """Show on the terminal, with times, what our own log says; what libraries say only if it is serious."""
+    import logging
+
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S", level="ERROR")
+    logging.getLogger("ingest").setLevel(level)
+    # The virtual air's own stack calls a request that we withdraw an error.
+    logging.getLogger("bumble").setLevel(logging.CRITICAL)
 
 
 def _report_drained(counts: "SpoolCounts") -> None:

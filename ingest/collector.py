@@ -28,12 +28,12 @@ from ingest.radio import BLEAK_FAILURES, Radio, bluetooth_errors
 from ingest.records import Kind, LinkState, Record, link_payload
 from ingest.spool import SpoolFullError
 from store.clock import Clock
-from store.errors import BluetoothError, FrameError, HomeError
+from store.errors import BluetoothError, EvenkeelError, FrameError, HomeError
 from store.units import NS_PER_S
 
-SILENT_LINK_S = 30
+SILENT_AFTER_S = 30.0
 """A strap sends once a second; wrist sensors may take 25 s to their first heart rate. A link silent for
-longer is dead, whatever the adapter says."""
+longer is dead, whatever the adapter says. The setting `collector.silent_after_s` has the same default."""
 
 CONNECT_ATTEMPTS = 2
 """BlueZ fails about one connect in ten with nothing wrong; more attempts in a row would keep the adapter from
@@ -59,7 +59,6 @@ REFUSAL_LOG_INTERVAL_S = 60
 """A full disk refuses several frames a second; one line a minute says as much."""
 
 LINK_LOST = "link lost"
-SILENT = f"no data for {SILENT_LINK_S} s"
 COLLECTOR_STOPPED = "collector stopped"
 
 OnDeviceInfo = Callable[[str, DeviceInformation, int | None], None]
@@ -114,6 +113,9 @@ class Collector:
         Stamps the records and times silence and back-off.
     radio : Radio
     on_device_info : OnDeviceInfo, optional
+        Called in a thread of its own, for it may wait for a disk; where it fails, collecting goes on.
+    silent_after_s : float
+        A link on which no heart rate came for so long is made anew.
 
     Attributes
     ----------
@@ -130,6 +132,8 @@ class Collector:
         clock: Clock,
         radio: Radio,
         on_device_info: OnDeviceInfo | None = None,
+        *,
+        silent_after_s: float = SILENT_AFTER_S,
     ) -> None:
         self.received: Counter[Kind] = Counter()
         self.refused = 0
@@ -138,6 +142,7 @@ class Collector:
         self._clock = clock
         self._radio = radio
         self._on_device_info = on_device_info
+        self._silent_after_s = silent_after_s
         self._described: set[str] = set()
         self._stopping = asyncio.Event()
         self._adapter = asyncio.Lock()
@@ -188,7 +193,7 @@ class Collector:
     async def _scan(self) -> NoReturn:
         """Scan whenever a sensor is wanted and nobody connects."""
         while True:
-            _honour_cancellation()
+            honour_cancellation()
             await self._someone_is_wanted.wait()
             try:
                 async with self._adapter:
@@ -204,7 +209,7 @@ class Collector:
         with bluetooth_errors():
             async with self._radio.scanner_for(self._on_advertisement):
                 self._bluetooth_works = True
-                _honour_cancellation()
+                honour_cancellation()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SCAN_ROUND_S):
                         await self._someone_was_seen.wait()
@@ -241,7 +246,7 @@ class Collector:
             except BLEAK_FAILURES as error:
                 _log.warning("%s: %s", sensor_id, _said(error))
                 has_sent = False
-            _honour_cancellation()
+            honour_cancellation()
             failures = 0 if has_sent else failures + 1
             if failures:
                 longest_s = min(FIRST_BACKOFF_S * 2 ** (failures - 1), LONGEST_BACKOFF_S)
@@ -256,8 +261,10 @@ class Collector:
         reason = COLLECTOR_STOPPED
         try:
             async with asyncio.timeout(SETUP_TIMEOUT_S):
-                await self._set_up(client, link)
-            _honour_cancellation()
+                told = await self._set_up(client, link)
+            if told is not None:
+                await self._describe(link.sensor_id, *told)
+            honour_cancellation()
             reason = await self._until_ended(link)
         except BLEAK_FAILURES as error:
             reason = f"set-up failed: {_said(error)}"
@@ -285,8 +292,8 @@ class Collector:
             )
         return connected
 
-    async def _set_up(self, client: BleakClient, link: _Link) -> None:
-        """Subscribe to heart rate first, for every second counts; then read what the sensor is."""
+    async def _set_up(self, client: BleakClient, link: _Link) -> tuple[DeviceInformation, int | None] | None:
+        """Subscribe to heart rate first, for every second counts; return what a new sensor says it is."""
 
         def on_heart_rate(_source: BleakGATTCharacteristic, frame: bytearray) -> None:
             self._keep_frame("heart_rate_measurement", link, frame)
@@ -305,10 +312,18 @@ class Collector:
         battery = client.services.get_characteristic(LEVEL_UUID)
         if battery is not None and "notify" in battery.properties:
             await client.start_notify(battery, on_battery)
-        if information is not None:
-            self._described.add(link.sensor_id)
-            if self._on_device_info is not None:
-                self._on_device_info(link.sensor_id, information, _battery_pct(level))
+        return None if information is None else (information, _battery_pct(level))
+
+    async def _describe(
+        self, sensor_id: str, information: DeviceInformation, battery_pct: int | None
+    ) -> None:
+        self._described.add(sensor_id)
+        if self._on_device_info is None:
+            return
+        try:
+            await asyncio.to_thread(self._on_device_info, sensor_id, information, battery_pct)
+        except EvenkeelError as error:
+            _log.warning("%s: what it says about itself was not kept (%s)", sensor_id, error)
 
     async def _until_ended(self, link: _Link) -> str:
         """Wait until the link is lost or silent; return which."""
@@ -321,9 +336,9 @@ class Collector:
 
     async def _watch_silence(self, link: _Link) -> None:
         while True:
-            left_ns = link.heard_ns + SILENT_LINK_S * NS_PER_S - self._clock.monotonic_ns()
+            left_ns = link.heard_ns + round(self._silent_after_s * NS_PER_S) - self._clock.monotonic_ns()
             if left_ns <= 0:
-                link.end(SILENT)
+                link.end(f"no data for {self._silent_after_s:g} s")
                 return
             await self._clock.sleep(left_ns / NS_PER_S)
 
@@ -338,6 +353,9 @@ class Collector:
     def _note_link(self, sensor_id: str, state: LinkState, reason: str) -> None:
         wall_ns, mono_ns = self._clock.now_ns(), self._clock.monotonic_ns()
         payload = link_payload(state, reason)
+        if state in ("connected", "disconnected"):
+            why = f": {reason}" if reason else ""
+            _log.info("%s of %s %s%s", sensor_id, self._worn[sensor_id], state, why)
         self._keep(Record("link_state", self._worn[sensor_id], sensor_id, wall_ns, mono_ns, payload))
 
     def _keep(self, record: Record) -> None:
@@ -359,7 +377,7 @@ class Collector:
             _log.error("%s; %d records refused since the start", error, self.refused)
 
 
-def _honour_cancellation() -> None:
+def honour_cancellation() -> None:
     """Raise if this task was cancelled while a library worked for it.
 
     `asyncio.wait_for`, which libraries use, loses a cancellation that comes together with the result before

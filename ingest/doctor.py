@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -18,7 +19,8 @@ Verdict = Literal["ok", "note", "mend"]
 
 MIN_FREE_GB = 2.0
 """A month of one strap without a store takes under 1 GB of spool; twice that leaves room for the rest."""
-KERNEL_WITH_STRAP_FIX = (6, 1)
+KERNEL_WITH_STRAP_FIX = (6, 10)
+"""From mid-2024. Distributions brought the fix to older kernels too, under numbers that do not tell."""
 COMMAND_TIMEOUT_S = 5
 """Asking systemd for the clock takes milliseconds; a machine without it must not hang the doctor."""
 
@@ -34,7 +36,7 @@ class Finding:
 
 
 def examine(installation: Installation) -> list[Finding]:
-    """Look at the installation and the machine; never changes anything."""
+    """Look at the installation and the machine; changes nothing but to make what a new installation lacks."""
     checks: list[Callable[[Installation], Finding]] = [
         _home, _disk, _store, _registry, _spool, _users, _bluetooth, _kernel, _host_clock
     ]  # fmt: skip
@@ -42,7 +44,7 @@ def examine(installation: Installation) -> list[Finding]:
     for check in checks:
         try:
             findings.append(check(installation))
-        except EvenkeelError as error:
+        except (EvenkeelError, OSError) as error:
             findings.append(Finding(check.__name__.strip("_"), "mend", str(error)))
     return findings
 
@@ -90,6 +92,9 @@ def _spool(installation: Installation) -> Finding:
     seen = f"{counts.waiting_frames} frames wait for the store, {counts.quarantined_frames} quarantined"
     if counts.waiting_frames:
         return Finding("spool", "note", seen, "if no collector is running: evenkeel collect --drain")
+    if counts.quarantined_frames:
+        advice = f"a wearable sent what no specification allows; kept for a report in {path}"
+        return Finding("spool", "note", seen, advice)
     return Finding("spool", "ok", seen)
 
 
@@ -117,10 +122,10 @@ def _bluetooth(_installation: Installation) -> Finding:
 
 def _kernel(_installation: Installation) -> Finding:
     release = platform.release()
-    numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
+    numbers = tuple(int(digits) for digits in re.findall(r"\d+", release)[:2])
     if platform.system() == "Linux" and numbers < KERNEL_WITH_STRAP_FIX:
-        advice = "older kernels refuse what Polar straps ask for and lose them after 30 to 150 s: update"
-        return Finding("kernel", "mend", release, advice)
+        advice = "if Polar straps drop after 30 to 150 s, the kernel refuses what they ask for: update it"
+        return Finding("kernel", "note", release, advice)
     return Finding("kernel", "ok", f"{platform.system()} {release}, Python {platform.python_version()}")
 
 

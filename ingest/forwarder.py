@@ -1,5 +1,6 @@
 """The forwarder: a thread that turns spooled records into stored samples, and only then lets go of them."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
 
 STORE_FAILURES = (EvenkeelError, OSError)
 """What a store raises when it cannot write just now. Anything else is a bug and ends the thread."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ class Forwarder:
             self._forward()
         except Exception as error:  # noqa: BLE001 - the thread's boundary: `stop` raises it
             self._bug = error
+            _log.error("Forwarding ended by a bug (%s)", type(error).__name__)
             self._note_failure(error)
 
     def _forward(self) -> None:
@@ -153,19 +157,21 @@ class Forwarder:
                 if self._stopping.wait(pause_s):
                     return False
             else:
-                self._state = ForwarderState(
-                    None, self._state.last_error, self._state.stored_samples + stored
-                )
+                self._note_success(stored)
                 return True
         return False
 
     def _note_failure(self, error: Exception) -> None:
         since_ns = self._state.failing_since_ns
-        self._state = replace(
-            self._state,
-            failing_since_ns=self._clock.now_ns() if since_ns is None else since_ns,
-            last_error=str(error),
-        )
+        if since_ns is None:
+            since_ns = self._clock.now_ns()
+            _log.warning("%s; what is received waits in the spool", error)
+        self._state = replace(self._state, failing_since_ns=since_ns, last_error=str(error))
+
+    def _note_success(self, stored: int) -> None:
+        if self._state.failing_since_ns is not None:
+            _log.warning("The store takes samples again")
+        self._state = ForwarderState(None, self._state.last_error, self._state.stored_samples + stored)
 
 
 def _pauses_s(first_s: float) -> Iterator[float]:

@@ -20,6 +20,15 @@ COLUMNS = ("t_s", "rr_ms")
 _GZIP_MAGIC = b"\x1f\x8b"
 _LONGEST_QUOTE = 40
 
+LARGEST_BYTES = 1 << 26
+"""Of text: forty days of one heart. What is larger is no recording, or is replayed in parts."""
+
+FEWEST_BEATS_JUDGED = 10
+SHORTEST_MEDIAN_MS = 20
+"""No heart beats faster; seconds where milliseconds belong look like it."""
+MOST_APART = 20
+"""Beats may be this many times their interval apart, for gaps; milliseconds in t_s make it 1000 times."""
+
 
 @dataclass(frozen=True)
 class RrRecording:
@@ -70,15 +79,18 @@ def read_rr_file(path: Path) -> RrRecording:
             f"{path.name}: no rows after line 1; needed is at least one RR interval; "
             "check that the recording is complete"
         )
-    return RrRecording(
+    recording = RrRecording(
         read_only(np.array(t_s)), read_only(np.array(rr_ms)), hashlib.sha256(content).hexdigest()
     )
+    _refuse_other_units(path.name, recording)
+    return recording
 
 
 def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
+        with path.open("rb") as file:
+            is_packed = file.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
+            content = (gzip.GzipFile(fileobj=file) if is_packed else file).read(LARGEST_BYTES + 1)
     except FileNotFoundError:
         raise RecordingError(f"{path.name}: there is no such file in {path.parent}; check the name") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -89,13 +101,19 @@ def _content(path: Path) -> bytes:
         raise RecordingError(
             f"{path.name}: cannot be read ({error.strerror}); needed is a file that you may read"
         ) from None
+    if len(content) > LARGEST_BYTES:
+        raise RecordingError(
+            f"{path.name}: more than {LARGEST_BYTES >> 20} MB of text; needed is a recording of "
+            "days to weeks; split it"
+        )
+    return content
 
 
 def _rows(name: str, text: str) -> Iterator[tuple[float, float]]:
     """Yield (t_s, rr_ms) of each row, checked."""
     rows = csv.reader(io.StringIO(text, newline=""))
     try:
-        header = next(rows, list[str]())
+        header = [name.strip() for name in next(rows, list[str]())]
         missing = [column for column in COLUMNS if column not in header]
         if missing:
             raise RecordingError(
@@ -143,6 +161,20 @@ def _refuse_values(name: str, line: int, ended_s: float, interval_ms: float, pre
     else:
         seen, needed = f"t_s is {ended_s:.10g} after {previous_s:.10g}", "a later time; sort the rows by t_s"
     raise RecordingError(f"{name}, line {line}: {seen}; needed is {needed}; correct or remove the line")
+
+
+def _refuse_other_units(name: str, recording: RrRecording) -> None:
+    if len(recording) < FEWEST_BEATS_JUDGED:
+        return
+    interval_ms = float(np.median(recording.rr_ms))
+    apart_s = float(np.median(np.diff(recording.t_s)))
+    if interval_ms < SHORTEST_MEDIAN_MS:
+        seen = f"half of rr_ms are {interval_ms:.3g} or less; needed are milliseconds"
+    elif apart_s > MOST_APART * interval_ms / 1000:
+        seen = f"t_s grows by {apart_s:.4g} a beat while rr_ms is {interval_ms:.4g}; needed are seconds"
+    else:
+        return
+    raise RecordingError(f"{name}: {seen}; check the units of both columns")
 
 
 def _quoted(text: str) -> str:

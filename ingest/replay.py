@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.collector import SILENT_LINK_S, Collector
+from ingest.collector import SILENT_AFTER_S, Collector
 from ingest.forwarder import Forwarder
 from ingest.recording import RrRecording
 from ingest.records import Kind, Record, parse_link_payload
@@ -22,12 +22,12 @@ from ingest.virtual.air import Air
 from ingest.virtual.backend import VirtualAdapter
 from ingest.virtual.packets import Packet, heart_rate_packets, unsendable_beats
 from ingest.virtual.strap import VirtualStrap
-from store.clock import VirtualClock
+from store.clock import Clock, VirtualClock
 from store.errors import ConfigError, RefusedError, SensorError
 from store.timeseries import TimeSeriesStore
 from store.units import NS_PER_S
 
-STRAP_OFF_AFTER_S = SILENT_LINK_S - 10
+STRAP_OFF_AFTER_S = round(SILENT_AFTER_S) - 10
 """Straps switch off some time after they lose the heart; here before the collector gives up the link, so that
 a long gap is a strap that left, at a time that does not depend on this machine."""
 
@@ -126,11 +126,14 @@ async def replay(  # noqa: PLR0913 - one call, every argument named
         after it.
     store : TimeSeriesStore
     spool_path : Path
-        A file that does not exist; removed when everything in it has been stored.
+        A file that does not exist; removed unless the store refused some of a whole recording.
     speed : float or None
         So many times as fast as it happened; None is as fast as this machine can.
     progress : callable
         Called with the share that has been sent, 0-1.
+
+    When it is interrupted, what was sent so far is stored as a replay to the end would have stored it, so
+    that one to the end completes it.
 
     Raises
     ------
@@ -146,11 +149,13 @@ async def replay(  # noqa: PLR0913 - one call, every argument named
     spool = await asyncio.to_thread(_new_spool, spool_path, clock)
     forwarder = Forwarder(spool, store, clock)
     forwarder.start()
+    run = _Run(spool, clock, subject_id, sensor_id, start_ns)
+    is_whole = False
     try:
-        run = _Run(spool, clock, subject_id, sensor_id, start_ns)
         await run.send_all(recording, speed, progress)
+        is_whole = True
     finally:
-        counts = await asyncio.to_thread(_store_all, forwarder, spool, spool_path)
+        counts = await asyncio.to_thread(_store_all, forwarder, spool, is_whole=is_whole)
     return ReplayResult(
         beats=len(recording),
         unsendable=tuple(unsendable_beats(recording.rr_ms).tolist()),
@@ -197,9 +202,12 @@ class _Run:
                 await pace.wait(packet.offset_ns)
                 await self._send(packet)
                 if self.sent % PROGRESS_EVERY_PACKETS == 0:
-                    progress(min(packet.offset_ns / NS_PER_S / recording.t_s[-1], 1.0))
+                    progress(_share(recording, packet.offset_ns))
                 if self.sent % FLUSH_EVERY_PACKETS == 0:
                     await asyncio.to_thread(self._spool.flush)
+        except BaseException:
+            self._tap.cut()
+            raise
         finally:
             self._collector.stop()
             await collecting
@@ -247,6 +255,7 @@ class _Tap:
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
+        self._is_cut = False
         self._kind: Kind = "link_state"
         self._state: str | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -257,8 +266,14 @@ class _Tap:
         self._waiter = asyncio.get_running_loop().create_future()
         return self._waiter
 
+    def cut(self) -> None:
+        """Let nothing more through: that the strap is left now is no part of the recording."""
+        self._is_cut = True
+
     def put(self, record: Record) -> None:
         """Spool the record; the one who waits hears of a spool that refuses, too."""
+        if self._is_cut:
+            return
         waiter = self._waiter if self._waiter is not None and not self._waiter.done() else None
         try:
             self._spool.put(record)
@@ -293,6 +308,29 @@ class _Pace:
         await asyncio.sleep(self._zero_s + due_s - loop.time())
 
 
+def _share(recording: RrRecording, offset_ns: int) -> float:
+    first_s, last_s = float(recording.t_s[0]), float(recording.t_s[-1])
+    return (
+        min(max((offset_ns / NS_PER_S - first_s) / (last_s - first_s), 0.0), 1.0) if last_s > first_s else 1.0
+    )
+
+
+def forget_interrupted(path: Path, clock: Clock) -> None:
+    """Remove the spool that a killed replay left: the recording still holds all that was in it.
+
+    Forwarding it instead would end the beats there, some at other times than the whole recording gives them.
+
+    Raises
+    ------
+    RefusedError
+        If the replay is still running.
+    HomeError
+        If the file cannot be used.
+    """
+    if path.exists():
+        Spool(path, clock).close(remove=True)
+
+
 def _new_spool(path: Path, clock: VirtualClock) -> Spool:
     if path.exists():
         raise RefusedError(
@@ -302,15 +340,13 @@ def _new_spool(path: Path, clock: VirtualClock) -> Spool:
     return Spool(path, clock)
 
 
-def _store_all(forwarder: Forwarder, spool: Spool, path: Path) -> SpoolCounts:
-    """Forward what is spooled, and remove the spool's file if nothing is left in it."""
+def _store_all(forwarder: Forwarder, spool: Spool, *, is_whole: bool) -> SpoolCounts:
+    """Forward what is spooled; remove the spool unless it holds what only a store that works can take."""
+    is_done = not is_whole
     try:
         forwarder.stop(drain=True)
         counts = spool.counts()
-        is_empty = spool.is_empty()
+        is_done = is_done or spool.is_empty()
     finally:
-        spool.close()
-    if is_empty:
-        for suffix in ("", "-wal", "-shm", ".lock"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        spool.close(remove=is_done)
     return counts

@@ -2,13 +2,14 @@
 
 import asyncio
 import signal
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.collector import Collector, OnDeviceInfo
+from ingest.collector import SILENT_AFTER_S, Collector, OnDeviceInfo
 from ingest.forwarder import Forwarder
 from ingest.radio import Radio
 from ingest.records import Record, link_payload
@@ -63,6 +64,7 @@ async def collect(  # noqa: PLR0913 - one call, every argument named
     radio: Radio,
     until: asyncio.Event,
     on_device_info: OnDeviceInfo | None = None,
+    silent_after_s: float = SILENT_AFTER_S,
 ) -> Collected:
     """Collect from worn sensors until `until` is set, then forward what is spooled.
 
@@ -70,6 +72,8 @@ async def collect(  # noqa: PLR0913 - one call, every argument named
     ----------
     worn : mapping of sensor address to subject id
     until : asyncio.Event
+    on_device_info, silent_after_s
+        As `Collector` takes them.
 
     Raises
     ------
@@ -79,7 +83,7 @@ async def collect(  # noqa: PLR0913 - one call, every argument named
         If the spool cannot write.
     """
     tally = Tally(spool)
-    collector = Collector(worn, tally, clock, radio, on_device_info)
+    collector = Collector(worn, tally, clock, radio, on_device_info, silent_after_s=silent_after_s)
     forwarder = Forwarder(spool, store, clock)
     forwarder.start()
     stopper = asyncio.create_task(_stop_when(until, collector))
@@ -88,7 +92,7 @@ async def collect(  # noqa: PLR0913 - one call, every argument named
     finally:
         stopper.cancel()
         await asyncio.to_thread(forwarder.stop, drain=True)
-    return Collected(tally.received, collector.refused, spool.counts())
+    return Collected(tally.received, collector.refused, await asyncio.to_thread(spool.counts))
 
 
 async def _stop_when(until: asyncio.Event, collector: Collector) -> None:
@@ -116,7 +120,8 @@ def drain(path: Path, store: TimeSeriesStore, clock: Clock) -> SpoolCounts:
     SpoolFullError, HomeError
         If the spool cannot write.
     """
-    with Spool(path, clock) as spool:
+    # Without limit: a spool that is full has to be drained, and the `stopped` records need room.
+    with Spool(path, clock, capacity_bytes=sys.maxsize) as spool:
         payload = link_payload("stopped", "drained after the collector ended")
         for subject_id, sensor_id in sorted(_waiting_sensors(spool)):
             spool.put(

@@ -141,8 +141,8 @@ class Spool(SpoolFile):
                 return False
         return not self.holds_records()
 
-    def close(self) -> None:
-        """Write what is queued and close the file.
+    def close(self, *, remove: bool = False) -> None:
+        """Write what is queued and close the file; or remove it with all that is in it.
 
         Raises
         ------
@@ -156,8 +156,9 @@ class Spool(SpoolFile):
             self._queued.notify()
             self._committed.notify_all()
         self._writer.join()
-        super().close()
-        self._raise_failure()
+        super().close(remove=remove)
+        if not remove:
+            self._raise_failure()
 
     def __enter__(self) -> Self:
         return self

@@ -142,16 +142,16 @@ class SpoolFile:
 
     def read(self, after_id: int, limit: int) -> list[tuple[int, Record]]:
         """Return up to `limit` records on disk with an id above `after_id`, oldest first, as (id, record)."""
-        with self._database_lock:
-            rows = self._database.execute(
+        with self._reading() as database:
+            rows = database.execute(
                 "SELECT * FROM records WHERE id > ? ORDER BY id LIMIT ?", (after_id, limit)
             ).fetchall()
         return [(row[0], _record(row)) for row in rows]
 
     def states(self) -> dict[SensorKey, SensorState]:
         """Return the sensor states saved by `acknowledge`."""
-        with self._database_lock:
-            rows = self._database.execute("SELECT subject_id, sensor_id, state FROM sensor_states").fetchall()
+        with self._reading() as database:
+            rows = database.execute("SELECT subject_id, sensor_id, state FROM sensor_states").fetchall()
         return {
             (subject, sensor): SensorState.from_json(json.loads(state)) for subject, sensor, state in rows
         }
@@ -195,34 +195,47 @@ class SpoolFile:
 
     def quarantined(self) -> list[Quarantined]:
         """Return the quarantined records, oldest first."""
-        with self._database_lock:
-            rows = self._database.execute("SELECT * FROM quarantine ORDER BY id").fetchall()
+        with self._reading() as database:
+            rows = database.execute("SELECT * FROM quarantine ORDER BY id").fetchall()
         return [Quarantined(row[0], _record(row[:7]), row[7], row[8]) for row in rows]
 
     def counts(self) -> SpoolCounts:
         """Return how many records and samples went where, of those on disk."""
-        with self._database_lock:
-            return _counts(self._database)
+        with self._reading() as database:
+            return _counts(database)
 
     def holds_records(self) -> bool:
         """Whether any record is neither stored nor quarantined."""
-        with self._database_lock:
-            return self._database.execute("SELECT 1 FROM records LIMIT 1").fetchone() is not None
+        with self._reading() as database:
+            return database.execute("SELECT 1 FROM records LIMIT 1").fetchone() is not None
 
     def used_bytes(self) -> int:
         """Return the size of what is held, without the room that left records made."""
-        with self._database_lock:
+        with self._reading() as database:
             pages, free, page_bytes = (
-                self._database.execute(f"PRAGMA {name}").fetchone()[0]
+                database.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "freelist_count", "page_size")
             )
         return (pages - free) * page_bytes
 
-    def close(self) -> None:
-        """Close the file and let others open it."""
+    def close(self, *, remove: bool = False) -> None:
+        """Close the file and let others open it; or remove it, before anybody else can."""
         with self._database_lock:
             self._database.close()
+            if remove:
+                for suffix in ("", "-wal", "-shm"):
+                    self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
             self._only_user.close()
+            if remove:
+                _lock_path(self._path).unlink(missing_ok=True)
+
+    @contextmanager
+    def _reading(self) -> Generator[sqlite3.Connection]:
+        with self._database_lock:
+            try:
+                yield self._database
+            except sqlite3.Error as error:
+                raise self._failed(error) from None
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
@@ -236,10 +249,13 @@ class SpoolFile:
                     raise SpoolFullError(
                         f"The disk of the spool {self._path} is full; make room, or new records are lost"
                     ) from None
-                raise HomeError(f"The spool {self._path} failed ({error}); check the disk") from None
+                raise self._failed(error) from None
             finally:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
+
+    def _failed(self, error: sqlite3.Error) -> HomeError:
+        return HomeError(f"The spool {self._path} failed ({error}); check the disk")
 
 
 def read_counts(path: Path) -> SpoolCounts:
@@ -262,7 +278,7 @@ def read_counts(path: Path) -> SpoolCounts:
 
 def _claimed(path: Path) -> sqlite3.Connection:
     """Return a lock that ends with this process: two forwarders would fold each other's records twice."""
-    lock_path = path.with_name(f"{path.name}.lock")
+    lock_path = _lock_path(path)
     lock_path.touch(mode=0o600)
     lock = sqlite3.connect(lock_path, timeout=0, check_same_thread=False)
     try:
@@ -276,6 +292,10 @@ def _claimed(path: Path) -> sqlite3.Connection:
             "end the other first"
         ) from None
     return lock
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -58,7 +58,7 @@ def progress_bar(what: str, unit: str) -> Generator[Callable[[float, float], Non
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(what, total=0)  # the text column cannot show None
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import random
 import struct
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from bumble import att, hci, ll
 from bumble.controller import Connection, Controller
@@ -25,6 +25,9 @@ SUPERVISION_TIMEOUT_S = 0.5
 
 NOTIFICATION_OPCODE = 0x1B
 """ATT_HANDLE_VALUE_NTF, Bluetooth Core 5.4 Vol 3 Part F 3.4.7.1."""
+
+INDICATION_OPCODE = 0x1D
+"""ATT_HANDLE_VALUE_IND, same part, 3.4.7.2: with notifications all odd opcodes that answer no request."""
 
 _COMPLETED_PACKETS = struct.Struct("<BBBBHH")
 _COMPLETED_PACKETS_HEAD = bytes([hci.HCI_EVENT_PACKET, hci.HCI_NUMBER_OF_COMPLETED_PACKETS_EVENT, 5, 1])
@@ -120,7 +123,10 @@ class AirController(Controller):
 
 
 class AirHost(Host):
-    """Bumble's host with a short way for the two packets that come with each notification."""
+    """Bumble's host with a short way for the two packets that come with each notification.
+
+    It survives that a command is cancelled: Bumble stumbles over the answer, or gives it to the next command.
+    """
 
     def on_packet(self, packet: bytes) -> None:
         """Take a packet from the controller."""
@@ -133,6 +139,13 @@ class AirHost(Host):
                 queue.on_packets_completed(count, handle)
         else:
             super().on_packet(packet)
+
+    def on_command_processed(self, event: Any) -> None:  # noqa: ANN401 - partly typed in Bumble
+        """Take the answer to the command under way, and no other."""
+        host = cast("Any", self)
+        response = host.pending_response
+        if response and not response.done() and host.pending_command.op_code == event.command_opcode:
+            cast("Any", super()).on_command_processed(event)
 
     def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
         """Hand a packet to the controller."""
@@ -186,8 +199,15 @@ class AirDevice(Device):
         if connection is not None and pdu[0] == NOTIFICATION_OPCODE:
             notification = att.ATT_Handle_Value_Notification(int.from_bytes(pdu[1:3], "little"), pdu[3:])
             connection.gatt_client.on_att_handle_value_notification(notification)
-        elif connection is not None:
+        elif connection is not None and not _answers_nobody(connection, pdu):
             self._on_other_att_pdu(connection_handle, pdu)
+
+
+def _answers_nobody(connection: DeviceConnection, pdu: bytes) -> bool:
+    """Say whether this responds to a request that was cancelled meanwhile; Bumble stumbles over it."""
+    pending = connection.gatt_client.pending_response
+    is_response = pdu[0] % 2 == 1 and pdu[0] != INDICATION_OPCODE
+    return is_response and (pending is None or pending.done())
 
 
 class Air(LocalLink):

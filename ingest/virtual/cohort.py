@@ -97,7 +97,7 @@ def write_history(
 ) -> int:
     """Write the history of everybody up to now; return the number of beats.
 
-    Nights that have beats are left as they are, so that doing it again adds only what is missing.
+    Stretches that hold beats are left as they are, so that doing it again adds only what is missing.
 
     Parameters
     ----------
@@ -121,23 +121,31 @@ def write_history(
     return beats
 
 
-def _night_batches(member: Member, night: date, store: TimeSeriesStore, now_ns: int) -> list[Batch]:
-    zone, who = member.person.zone, (member.subject_id, member.sensor_id)
-    worn_ns = member.person.worn_ns(night)
-    bounds_ns = night_bounds_ns(night, zone)
-    if worn_ns is None or store.count(RR_INTERVAL, who[0], *bounds_ns, sensor_id=who[1]):
+def _spans_ns(person: VirtualPerson, night: date) -> list[tuple[int, int]]:
+    """Return from when to when the strap is worn, spots of the evening first; none in a night without."""
+    worn_ns = person.worn_ns(night)
+    if worn_ns is None:
         return []
     evening = night - timedelta(days=1)
-    spots_ns = [
-        (at_ns, at_ns + SPOT_S * NS_PER_S) for at_ns in (local_ns(evening, h, zone) for h in SPOT_HOURS)
-    ]
-    worn = [
-        member.person.beats(start_ns, end_ns)
-        for start_ns, end_ns in [*spots_ns, worn_ns]
-        if end_ns <= min(now_ns, bounds_ns[1])
-    ]
-    if not worn:
+    spots_ns = [local_ns(evening, hour, person.zone) for hour in SPOT_HOURS]
+    ends_ns = [(at_ns, at_ns + SPOT_S * NS_PER_S) for at_ns in spots_ns]
+    return [*(spot_ns for spot_ns in ends_ns if spot_ns[1] <= worn_ns[0]), worn_ns]
+
+
+def _night_batches(member: Member, night: date, store: TimeSeriesStore, now_ns: int) -> list[Batch]:
+    zone, who = member.person.zone, (member.subject_id, member.sensor_id)
+
+    def is_empty(start_ns: int, end_ns: int) -> bool:
+        return not store.count(RR_INTERVAL, who[0], start_ns, end_ns, sensor_id=who[1])
+
+    bounds_ns = night_bounds_ns(night, zone)
+    latest_ns = min(now_ns, bounds_ns[1])
+    due = [span_ns for span_ns in _spans_ns(member.person, night) if span_ns[1] <= latest_ns]
+    # One look at the whole night is nearly always enough; where live beats are, the rest is still missing.
+    missing = due if is_empty(*bounds_ns) else [span_ns for span_ns in due if is_empty(*span_ns)]
+    if not missing:
         return []
+    worn = [member.person.beats(*span_ns) for span_ns in missing]
     last_ns = np.array([beats.t_ns[-1] for beats in worn], np.int64)
     rates = {
         "heart_rate_bpm": [round(60_000 / float(beats.rr_ms[-8:].mean())) for beats in worn],
@@ -147,9 +155,8 @@ def _night_batches(member: Member, night: date, store: TimeSeriesStore, now_ns: 
     level_pct = 100.0 - (night.toordinal() * 3 + member.person.seed * 7) % 85
     t_ns = np.concatenate([beats.t_ns for beats in worn])
     rr_ms = np.concatenate([beats.rr_ms for beats in worn])
-    in_order = np.unique(t_ns, return_index=True)[1]
     return [
-        Batch(RR_INTERVAL, *who, t_ns[in_order], {"rr_ms": rr_ms[in_order]}),
+        Batch(RR_INTERVAL, *who, t_ns, {"rr_ms": rr_ms}),
         Batch(HEART_RATE, *who, last_ns, {name: np.asarray(v, np.float64) for name, v in rates.items()}),
         Batch(BATTERY, *who, last_ns[-1:], {"level_pct": np.array([level_pct])}),
     ]

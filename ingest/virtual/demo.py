@@ -5,6 +5,7 @@ their own, started by the same commands that a clinic uses.
 """
 
 import asyncio
+import os
 import socket
 import sys
 from asyncio.subprocess import Process
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from ingest.collector import honour_cancellation
 from ingest.service import Collected, collect, stop_on_signals
 from ingest.spool import Spool
 from ingest.virtual.air import Air
@@ -40,26 +42,39 @@ STOP_TIMEOUT_S = 15
 """The dashboard closes in under a second; after this it is killed."""
 READY_TIMEOUT_S = 60
 """Importing and binding take two to five seconds on a slow machine."""
+LATE_NS = 5 * NS_PER_S
+"""A strap that is later than this slept with the machine: what its heart did meanwhile is never sent."""
 DEMO_USER = "demo"
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOutcome:
-    """How many samples of each stream were received, spooled and stored."""
+    """How many samples of each stream were received, spooled and stored.
+
+    Attributes
+    ----------
+    received, spooled, stored : mapping of stream name to int
+    refused : int
+        Records that the spool did not take.
+    was_live : bool
+        Whether the dashboard was up before the end.
+    """
 
     received: Mapping[str, int]
     spooled: Mapping[str, int]
     stored: Mapping[str, int]
     refused: int
+    was_live: bool
 
     def agrees(self) -> bool:
-        """Say whether every sample received was spooled and stored, and something was received."""
+        """Say whether every sample received was spooled and stored; once live, there has to be one."""
         names = [stream.name for stream in COUNTED_STREAMS]
         counts = [
             (self.received.get(name, 0), self.spooled.get(name, 0), self.stored.get(name, 0))
             for name in names
         ]
-        return self.refused == 0 and counts[0][0] > 0 and all(a == b == c for a, b, c in counts)
+        is_enough = counts[0][0] > 0 or not self.was_live
+        return self.refused == 0 and is_enough and all(a == b == c for a, b, c in counts)
 
     def line(self) -> str:
         """Return the counts as one line."""
@@ -80,7 +95,9 @@ async def run_demo(
     Raises
     ------
     RefusedError
-        If the installation holds real people.
+        If the installation holds real people, or another demonstration runs there.
+    ConfigError
+        If the port is taken, or a job or the dashboard failed.
     """
     until = asyncio.Event()
     stop_on_signals(until)
@@ -92,13 +109,12 @@ async def run_demo(
         live = members[:LIVE_STRAPS]
         with Spool(installation.spool_path("demo"), installation.clock) as spool:
             before = spool.counts().spooled_values
-            collecting = asyncio.create_task(_collect_live(live, installation, store, spool, until))
-            show = _Show(installation, registry, store, until, days)
-            showing = asyncio.create_task(show.run(members, seconds, port))
-            await asyncio.wait({collecting, showing}, return_when=asyncio.FIRST_COMPLETED)
-            until.set()
-            await showing
-            done = await collecting
+            show = _Show(installation, registry, store, until, started_ns)
+            done = await _until_both_end(
+                asyncio.create_task(_collect_live(live, installation, store, spool, until)),
+                asyncio.create_task(show.run(members, days, seconds, port)),
+                until,
+            )
             spooled = {name: n - before.get(name, 0) for name, n in spool.counts().spooled_values.items()}
         stored = {
             stream.name: sum(
@@ -107,7 +123,20 @@ async def run_demo(
             )
             for stream in COUNTED_STREAMS
         }
-    return DemoOutcome(done.received, spooled, stored, done.refused)
+    return DemoOutcome(done.received, spooled, stored, done.refused, show.was_live)
+
+
+async def _until_both_end(
+    collecting: asyncio.Task[Collected], showing: asyncio.Task[None], until: asyncio.Event
+) -> Collected:
+    """Wait for both; when one ends, so does the other, and in good order, for the spool is closed next."""
+    try:
+        await asyncio.wait({collecting, showing}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        until.set()
+        await asyncio.gather(collecting, showing, return_exceptions=True)
+    showing.result()
+    return collecting.result()
 
 
 def _refuse_real_people(installation: Installation, registry: Registry) -> None:
@@ -139,6 +168,7 @@ async def _collect_live(
             clock=installation.clock,
             radio=adapter.radio,
             until=until,
+            silent_after_s=installation.settings.collector.silent_after_s,
         )
     finally:
         for task in wearing:
@@ -151,12 +181,17 @@ async def _wear(member: Member, air: Air, clock: Clock) -> None:
     strap = VirtualStrap(air, member.sensor_id, name=f"Virtual strap {member.subject_id}", battery_pct=87)
     await strap.start()
     try:
+        honour_cancellation()
         while True:
-            start_ns = clock.now_ns() // NS_PER_S * NS_PER_S
+            # The next whole second: no beat is older than the strap is worn.
+            start_ns = -(-clock.now_ns() // NS_PER_S) * NS_PER_S
             beats = member.person.beats(start_ns, start_ns + BEATS_AT_ONCE_S * NS_PER_S)
             t_s = (beats.t_ns - start_ns) / NS_PER_S
             for packet in heart_rate_packets(t_s, np.asarray(beats.rr_ms)):
-                await clock.sleep((start_ns + packet.offset_ns - clock.now_ns()) / NS_PER_S)
+                due_ns = start_ns + packet.offset_ns
+                if clock.now_ns() - due_ns > LATE_NS:
+                    break
+                await clock.sleep((due_ns - clock.now_ns()) / NS_PER_S)
                 await strap.send(packet.measurement)
     finally:
         await strap.stop()
@@ -167,7 +202,13 @@ class _Stopped(Exception):  # noqa: N818 - no error: the user has seen enough
 
 
 class _Show:
-    """History, jobs and dashboard of the demonstration."""
+    """History, jobs and dashboard of the demonstration.
+
+    Attributes
+    ----------
+    was_live : bool
+        Whether the dashboard came up.
+    """
 
     def __init__(
         self,
@@ -175,43 +216,48 @@ class _Show:
         registry: Registry,
         store: TimeSeriesStore,
         until: asyncio.Event,
-        days: int,
+        started_ns: int,
     ) -> None:
+        self.was_live = False
         self._installation = installation
         self._registry = registry
         self._store = store
         self._until = until
-        self._days = days
+        self._started_ns = started_ns
 
-    async def run(self, members: Sequence[Member], seconds: float | None, port: int | None) -> None:
+    async def run(
+        self, members: Sequence[Member], days: int, seconds: float | None, port: int | None
+    ) -> None:
         """Fill the history, run the jobs, then serve the dashboard until it is time to stop."""
+        chosen = self._installation.settings.dashboard
+        _port_to_serve(chosen.host, port, chosen.port)  # better refused now than after the history
         note(f"evenkeel demonstration in {self._installation.home}: everybody in it is simulated")
         with suppress(_Stopped):
-            await asyncio.to_thread(self._write_history, members)
+            await asyncio.to_thread(self._write_history, members, days)
             await self._command("features", "run")
             await self._command("flags", "run")
-            async with self._dashboard(port):
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._until.wait(), seconds)
+            async with self._dashboard(chosen.host, _port_to_serve(chosen.host, port, chosen.port)) as served:
+                self.was_live = True
+                if await self._has_ended(served, seconds):
+                    raise ConfigError(
+                        f"The dashboard ended with status {served.returncode} while the demonstration ran; "
+                        "what it said is above; start the demonstration again"
+                    )
 
-    def _write_history(self, members: Sequence[Member]) -> None:
+    def _write_history(self, members: Sequence[Member], days: int) -> None:
         def update_or_stop(done: int, total: int) -> None:
             if self._until.is_set():
                 raise _Stopped
             update(done, total)
 
-        note(f"Simulating {self._days} days of history for {len(members)} people")
+        note(f"Simulating {days} days of history for {len(members)} people")
         with progress_bar("History", "nights") as update:
-            now_ns = self._installation.clock.now_ns()
-            write_history(members, self._store, now_ns, self._days, update_or_stop)
+            # Up to where the live beats begin, so that the two never mix.
+            write_history(members, self._store, self._started_ns, days, update_or_stop)
 
     async def _command(self, *words: str) -> None:
         process = await self._start(*words)
-        ended = asyncio.create_task(process.wait())
-        stopped = asyncio.create_task(self._until.wait())
-        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not ended.done():
+        if not await self._has_ended(process):
             await _end(process)
             raise _Stopped
         if process.returncode:
@@ -219,24 +265,28 @@ class _Show:
                 f"`evenkeel {' '.join(words)}` ended with status {process.returncode}; see above"
             )
 
+    async def _has_ended(self, process: Process, within_s: float | None = None) -> bool:
+        """Wait until the process ends, the time is over or all is to stop; say whether the process ended."""
+        waits = {asyncio.create_task(process.wait()), asyncio.create_task(self._until.wait())}
+        await asyncio.wait(waits, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        return process.returncode is not None
+
     @asynccontextmanager
-    async def _dashboard(self, port: int | None) -> AsyncGenerator[None]:
-        chosen = self._installation.settings.dashboard
-        served = port or _free_port(chosen.host, chosen.port)
-        process = await self._start("dashboard", "--host", chosen.host, "--port", str(served))
+    async def _dashboard(self, host: str, port: int) -> AsyncGenerator[Process]:
+        accounts = self._registry.accounts
+        # In threads, for the registry waits for the disk while the straps are live.
+        user = await asyncio.to_thread(accounts.add_user, DEMO_USER, "lead", password=None, patients="all")
+        process = await self._start("dashboard", "--host", host, "--port", str(port))
         try:
-            await self._until_listening(process, chosen.host, served)
-            link = self._one_time_link()
-            note(f"\nDashboard  http://{chosen.host}:{served}/")
-            note(f"Sign in    http://{chosen.host}:{served}/sign-in/once/{link}  (works once)")
-            note("Ctrl-C stops everything\n")
-            yield
+            await self._until_listening(process, host, port)
+            link = await asyncio.to_thread(accounts.create_link, user)
+            note(f"Sign in:   http://{_in_url(host)}:{port}/sign-in/once/{link}  (works once)")
+            note("Ctrl-C stops everything")
+            yield process
         finally:
             await _end(process)
-
-    def _one_time_link(self) -> str:
-        user = self._registry.accounts.add_user(DEMO_USER, "lead", password=None, patients="all")
-        return self._registry.accounts.create_link(user)
 
     async def _until_listening(self, process: Process, host: str, port: int) -> None:
         loop = asyncio.get_running_loop()
@@ -253,14 +303,16 @@ class _Show:
 
     async def _start(self, *words: str) -> Process:
         # A session of its own, so that Ctrl-C reaches this process first and it can stop the others in order.
+        # -P: a folder called `store` or `features` where the user happens to stand is none of ours.
         return await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",
             "-m",
-            "evenkeel",
+            "ingest.virtual.leash",
             "--home",
             str(self._installation.home),
             *words,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=sys.stderr,
             start_new_session=True,
         )
@@ -277,10 +329,32 @@ async def _end(process: Process) -> None:
         await process.wait()
 
 
-def _free_port(host: str, wanted: int) -> int:
-    """Return the wanted port, or any free one if it is taken."""
-    for port in (wanted, 0):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind((host, port))
-            return int(probe.getsockname()[1])
-    raise ConfigError(f"No port of {host} can be listened on; choose another address in evenkeel.toml")
+def _port_to_serve(host: str, asked: int | None, usual: int) -> int:
+    """Return the port asked for; without one the usual, or any free one if that is taken.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be listened on. Somebody else's server there would answer in the dashboard's place.
+    """
+    said = ""
+    for port in (usual, 0) if asked is None else (asked,):
+        try:
+            # As the dashboard will: an address that an earlier one has just left is free.
+            with socket.create_server((host, port), family=_family(host)) as probe:
+                return int(probe.getsockname()[1])
+        except OSError as error:
+            said = os.strerror(error.errno) if error.errno else str(error)
+    if asked is not None:
+        raise ConfigError(
+            f"Port {asked} on {host} cannot be listened on ({said}); choose another with --port"
+        )
+    raise ConfigError(f"No port on {host} can be listened on ({said}); choose another host in evenkeel.toml")
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,8 +1,8 @@
 """A simulated person: a heart that follows the day, sleep, breathing, activity and slow drifts.
 
-Every value is a function of (person, time): the same person at the same time always has the same beats, so
-that history and live data belong together. Nothing here is real data, and nothing made from it may be shown
-without saying so.
+Every value is a function of the person and the stretch of time asked for: a stretch has the same beats
+whenever it is made, and neighbouring ones share sleep, activity and drifts, so that history and live data
+belong together. Nothing here is real data, and nothing made from it may be shown without saying so.
 """
 
 from dataclasses import dataclass, field
@@ -132,7 +132,9 @@ class VirtualPerson:
             rmssd_frac *= 1 + self.episode.rmssd_frac * weight
         midnight_s = local_ns(day, 0, self.zone) / NS_PER_S
         circadian = np.cos(2 * np.pi * ((t_s - midnight_s) / 86_400 - 16 / 24))
-        awake_bpm = self.resting_hr_bpm + 16 + 5 * circadian + self._activity_bpm(t_s, day)
+        # From 18:00 on the day is the next one, but the evening's activity is still today's.
+        active_bpm = self._activity_bpm(t_s, day - timedelta(days=1)) + self._activity_bpm(t_s, day)
+        awake_bpm = self.resting_hr_bpm + 16 + 5 * circadian + active_bpm
         resting_bpm = self.resting_hr_bpm + 1.5 * circadian
         hr_bpm = (1 + hr_frac) * (asleep * resting_bpm + (1 - asleep) * awake_bpm)
         return hr_bpm, rmssd_frac * (0.6 + 0.4 * asleep)

@@ -1,6 +1,7 @@
 """The collector over virtual air: every frame stamped and kept, every change of the link on record."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -9,8 +10,9 @@ from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import NotifyCallback
 from bleak.exc import BleakError
 
+from configs.settings import Settings
 from ingest import collector as module
-from ingest.collector import COLLECTOR_STOPPED, LINK_LOST, SILENT, SILENT_LINK_S, Collector
+from ingest.collector import COLLECTOR_STOPPED, LINK_LOST, SILENT_AFTER_S, Collector
 from ingest.decoders.device_information import DeviceInformation
 from ingest.decoders.heart_rate import encode_heart_rate
 from ingest.radio import Radio
@@ -20,7 +22,7 @@ from ingest.virtual.air import Air
 from ingest.virtual.backend import VirtualAdapter, VirtualClient
 from ingest.virtual.strap import VirtualStrap
 from store.clock import VirtualClock
-from store.errors import BluetoothError, HomeError
+from store.errors import BluetoothError, HomeError, StoreUnavailableError
 from store.types import HeartRateMeasurement
 from store.units import NS_PER_S
 
@@ -202,22 +204,50 @@ async def test_a_silent_link_is_given_up_and_made_anew(rig: Rig) -> None:
     await rig.second(ONE, 0)
     await rig.straps[ONE].send_battery(50)
     await until(lambda: rig.spool.frames(ONE, "battery_level")[-1:] == [b"\x32"])
-    rig.clock.advance_to(rig.clock.now_ns() + SILENT_LINK_S * NS_PER_S - 1)
+    rig.clock.advance_to(rig.clock.now_ns() + round(SILENT_AFTER_S * NS_PER_S) - 1)
     await settle()
     assert rig.straps[ONE].connected
     rig.clock.advance_to(rig.clock.now_ns() + 1)
-    await until(lambda: ("disconnected", SILENT) in rig.spool.states(ONE))
+    await until(lambda: ("disconnected", "no data for 30 s") in rig.spool.states(ONE))
     await until(lambda: rig.straps[ONE].battery_subscribed)
     await rig.second(ONE, 1)
     await stopped(collector, running)
     assert len(rig.spool.frames(ONE)) == 2
 
 
+async def test_how_long_silence_may_last_is_a_setting(rig: Rig) -> None:
+    collector, running = await rig.start({ONE: "S001"}, silent_after_s=7.5)
+    rig.clock.advance_to(rig.clock.now_ns() + round(7.5 * NS_PER_S) - 1)
+    await settle()
+    assert rig.straps[ONE].connected
+    rig.clock.advance_to(rig.clock.now_ns() + 1)
+    await until(lambda: ("disconnected", "no data for 7.5 s") in rig.spool.states(ONE))
+    await stopped(collector, running)
+
+
+def test_the_setting_has_the_same_default() -> None:
+    assert Settings.model_fields["collector"].default.silent_after_s == SILENT_AFTER_S
+
+
+async def test_a_registry_that_fails_does_not_end_the_collection(rig: Rig, caplog) -> None:
+    threads: list[str] = []
+
+    def refuse(*_told: object) -> None:
+        threads.append(threading.current_thread().name)
+        raise StoreUnavailableError("the registry is locked")
+
+    collector, running = await rig.start({ONE: "S001"}, on_device_info=refuse)
+    await until(lambda: "the registry is locked" in caplog.text)
+    await rig.second(ONE, 0)
+    await stopped(collector, running)
+    assert threads != [threading.main_thread().name]
+
+
 async def test_a_sensor_that_never_sends_is_tried_less_and_less_often(rig: Rig) -> None:
     collector, running = await rig.start({ONE: "S001"})
     waits_s = []
     for _ in range(4):
-        rig.clock.advance_to(rig.clock.now_ns() + SILENT_LINK_S * NS_PER_S)
+        rig.clock.advance_to(rig.clock.now_ns() + round(SILENT_AFTER_S * NS_PER_S))
         await until(lambda: not rig.straps[ONE].connected)
         await asyncio.sleep(0.05)
         left_s = 0.0
@@ -367,7 +397,7 @@ async def test_a_connect_that_takes_long_is_no_silence(rig: Rig) -> None:
     class SlowClient(VirtualClient):
         async def connect(self, *args, **options) -> None:
             await super().connect(*args, **options)
-            rig.clock.advance_to(rig.clock.now_ns() + 2 * SILENT_LINK_S * NS_PER_S)
+            rig.clock.advance_to(rig.clock.now_ns() + round(2 * SILENT_AFTER_S * NS_PER_S))
 
     rig.radio = radio_with(rig, SlowClient)
     collector, running = await rig.start({ONE: "S001"})

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from ingest.records import Record
 from ingest.replay import ReplayResult, replay, replay_address
 from ingest.spool import Spool, SpoolFullError
 from ingest.virtual.strap import VirtualStrap
+from store.clock import VirtualClock
 from store.errors import HomeError, RefusedError, SensorError
 from store.sqlite import SqliteTimeSeries
 from store.streams import HEART_RATE, LINK_STATE, RR_INTERVAL, STREAMS
@@ -114,6 +116,55 @@ def test_the_same_replay_again_changes_nothing(with_a_gap, store, tmp_path):
     assert run(with_a_gap, store, tmp_path / "spool.db") == first
     again = everything(store)
     assert all(same(held[name], again[name]) for name in STREAMS)
+
+
+@pytest.mark.parametrize("packets", [1, 4, 9, 40, 67, 71, 76, 110])
+def test_an_interrupted_replay_is_completed_by_another(with_a_gap, store, tmp_path, monkeypatch, packets):
+    monkeypatch.setattr(module, "PROGRESS_EVERY_PACKETS", 1)
+    calls = itertools.count(1)
+
+    def interrupt(_done_frac: float) -> None:
+        if next(calls) == packets:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(with_a_gap, store, tmp_path / "spool.db", progress=interrupt)
+    assert len(store.read(HEART_RATE, SUBJECT)) == packets
+    assert not (tmp_path / "spool.db").exists()
+    run(with_a_gap, store, tmp_path / "spool.db")
+    with SqliteTimeSeries(tmp_path / "uninterrupted.db") as other:
+        run(with_a_gap, other, tmp_path / "spool.db")
+        whole = everything(other)
+    assert all(same(whole[name], samples) for name, samples in everything(store).items())
+
+
+def test_what_a_killed_replay_left_is_forgotten_unless_it_still_runs(store, tmp_path):
+    path = tmp_path / "spools" / "spool.db"
+    path.parent.mkdir()
+    clock = VirtualClock(START_NS)
+    left = Spool(path, clock)
+    left.put(Record("battery_level", SUBJECT, "AA", START_NS, 0, b"\x50"))
+    left.flush()
+    with pytest.raises(RefusedError, match="in use by another"):
+        module.forget_interrupted(path, clock)
+    assert left.counts().waiting_frames == 1
+    left.close()
+    module.forget_interrupted(path, clock)
+    assert list(path.parent.iterdir()) == []
+    module.forget_interrupted(path, clock)
+
+
+@pytest.mark.parametrize("first_s", [-500.0, 0.0, 1e6])
+def test_progress_runs_from_nothing_to_all_wherever_time_zero_is(store, tmp_path, monkeypatch, first_s):
+    monkeypatch.setattr(module, "PROGRESS_EVERY_PACKETS", 1)
+    done: list[float] = []
+    run(
+        recorded(first_s + np.arange(20), np.full(20, 1000.0)), store, tmp_path / "a.db", progress=done.append
+    )
+    assert done == sorted(done)
+    assert done[0] < 0.2
+    assert done[-1] == 1.0
+    run(recorded([first_s], [1000.0]), store, tmp_path / "b.db", progress=done.append)
 
 
 def test_the_spool_is_removed_when_everything_is_stored(with_a_gap, store, tmp_path):

@@ -215,6 +215,24 @@ async def test_a_cancelled_connect_leaves_no_connection(
     assert cancelled > 10
 
 
+async def test_an_answer_to_a_withdrawn_request_is_dropped(
+    strap: VirtualStrap, radio: Radio, caplog: pytest.LogCaptureFixture
+) -> None:
+    stumbled: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: stumbled.append(context))
+    async with client_of(await seen(radio), radio) as client:
+        for turns in range(12):
+            reading = asyncio.create_task(client.read_gatt_char(LEVEL_UUID))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            await asyncio.sleep(0.002)
+        assert await client.read_gatt_char(LEVEL_UUID) == b"\x57"
+    assert stumbled == []
+    assert "unexpected response" not in caplog.text
+
+
 async def test_the_controller_says_that_a_request_was_withdrawn(
     strap: VirtualStrap, radio: Radio, adapter: VirtualAdapter
 ) -> None:

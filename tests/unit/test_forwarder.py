@@ -125,6 +125,18 @@ def test_failing_store_is_tried_again_until_it_takes_the_samples(spool: Spool, s
     assert forwarder.state.last_error == "still busy"
 
 
+def test_what_the_store_does_is_said_once(spool: Spool, store: FakeStore, caplog):
+    store.failures = [StoreUnavailableError("busy"), StoreUnavailableError("busy")]
+    forwarder = forward(spool, store)
+    put(spool, [beat(1), stopped(2)])
+    assert store.wrote.wait(PATIENCE_S)
+    forwarder.stop()
+    assert [record.getMessage() for record in caplog.records] == [
+        "busy; what is received waits in the spool",
+        "The store takes samples again",
+    ]
+
+
 def test_store_that_stays_away_shows_and_stops_nobody(spool: Spool, store: FakeStore):
     store.failures = [StoreUnavailableError("the disk is full")] * 1_000_000
     forwarder = forward(spool, store)

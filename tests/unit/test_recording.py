@@ -5,10 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ingest import recording as recording_module
 from ingest.recording import read_rr_file
 from store.errors import RecordingError
 
 GOOD = "t_s,rr_ms\n1.0,800\n1.81,810.5\n"
+
+
+def rows(apart_s: float, rr_ms: float) -> str:
+    return "t_s,rr_ms\n" + "".join(f"{k * apart_s},{rr_ms}\n" for k in range(1, 30))
 
 
 @pytest.fixture
@@ -34,6 +39,24 @@ def test_further_columns_and_their_order_do_not_matter(write):
     recording = read_rr_file(write("\ufeffbeat,rr_ms,t_s\nN,800,1\nV,700,2\n"))
     assert recording.t_s.tolist() == [1.0, 2.0]
     assert recording.rr_ms.tolist() == [800.0, 700.0]
+
+
+@pytest.mark.parametrize(("apart_s", "rr_ms"), [(0.2, 200), (2.5, 2500), (15, 800)])
+def test_fast_slow_and_interrupted_hearts_are_read(write, apart_s, rr_ms):
+    assert len(read_rr_file(write(rows(apart_s, rr_ms)))) == 29
+
+
+def test_windows_line_ends_and_spaces_after_commas_do_not_matter(write):
+    recording = read_rr_file(write("t_s, rr_ms\r\n1.0, 800\r\n1.81, 810.5\r\n"))
+    assert recording.rr_ms.tolist() == [800.0, 810.5]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_file_too_large_to_be_a_recording_is_not_read_to_its_end(write, monkeypatch, pack):
+    monkeypatch.setattr(recording_module, "LARGEST_BYTES", 1 << 20)
+    path = write(pack(b"t_s,rr_ms\n" + b"0" * (1 << 21)))
+    with pytest.raises(RecordingError, match="more than 1 MB of text"):
+        read_rr_file(path)
 
 
 def test_compressed_copy_has_the_same_digest(write):
@@ -62,6 +85,8 @@ def test_compressed_copy_has_the_same_digest(write):
         ('t_s,rr_ms,note\n1.0,800,"a\nb"\n2.0,-1,\n', "line 4: rr_ms is -1"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "byte 0 is not text"),
         (b"\x1f\x8bnot really", "damaged gzip"),
+        (rows(0.8, 0.8), "half of rr_ms are 0.8 or less; needed are milliseconds"),
+        (rows(800, 800), "t_s grows by 800 a beat while rr_ms is 800; needed are seconds"),
     ],
 )
 def test_anything_else_is_refused_with_one_clear_sentence(write, content, said):
