@@ -19,6 +19,7 @@ from store.errors import HomeError, StoreUnavailableError
 from store.sqlite_connection import SqlError, SqliteConnection
 from store.streams import STREAMS, Column, DType, Stream
 from store.timeseries import Batch, Samples
+from store.wal import switch_to_wal
 
 LAYOUT = 1
 """Kept in the file; a later layout that this code would damage gets a higher number."""
@@ -70,7 +71,7 @@ class SqliteTimeSeries:
             raise _unusable(path, error) from None
 
     def _make_tables(self) -> None:
-        self._writer.rows("PRAGMA journal_mode=WAL")
+        switch_to_wal(self._writer.rows, SqlError)
         self._writer.execute("PRAGMA synchronous=FULL")
         with self._writing() as writer:
             held = int(writer.rows("PRAGMA user_version")[0][0])

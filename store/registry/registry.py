@@ -20,6 +20,7 @@ from store.registry.audit import Audit
 from store.registry.flags import Flags
 from store.registry.jobs import Jobs
 from store.registry.people import People
+from store.wal import switch_to_wal
 
 HEAD = "0001"
 """The newest migration; a test holds it against `migrations/versions`."""
@@ -100,7 +101,8 @@ def _sqlite_engine(path: Path) -> sa.Engine:
     def _configure(connection: sqlite3.Connection, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
         connection.isolation_level = None  # SQLAlchemy's own BEGIN below; the driver's comes too late
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        switch_to_wal(cursor.execute, sqlite3.OperationalError)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
