@@ -120,7 +120,7 @@ class DashboardSettings(_Section):
     port: int = Field(default=8050, ge=1, le=65535, description="Port to listen on")
     is_behind_tls: bool = Field(default=False, description="Send cookies over TLS only (behind a TLS proxy)")
     crisis_text: str = Field(
-        default="In an emergency call your local emergency number. evenkeel is watched by nobody.",
+        default="In an emergency call your local emergency number. Nobody watches evenkeel around the clock.",
         description="Fixed local crisis information, shown on every page",
     )
 

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from store.command import EXIT_PARTLY, note, open_installation, progress_bar, say
+from store.units import NS_PER_S
 
 if TYPE_CHECKING:
     from ingest.recording import RrRecording
+    from ingest.replay import ReplayResult
     from ingest.service import Collected
     from ingest.spool_file import SpoolCounts
 
@@ -104,21 +106,18 @@ def replay(
     from ingest.recording import read_rr_file
     from ingest.replay import forget_interrupted, replay_address
     from ingest.replay import replay as run_replay
-    from store.errors import RefusedError
     from store.times import iso_time, parse_time_ns
 
     chosen_speed = _parse_speed(speed)
-    start_ns = None if start is None else parse_time_ns(start, "--start")
+    asked_ns = None if start is None else parse_time_ns(start, "--start")
     _show_log("WARNING")
     installation = open_installation(context)
     with installation.registry() as registry, installation.timeseries() as store:
         registry.people.subject(subject)
         recording = read_rr_file(file)
         sensor_id = replay_address(subject, recording.digest)
-        if start_ns is None:
-            start_ns = registry.people.replay_start_ns(sensor_id)
-        if start_ns is None:
-            start_ns = _just_ended_ns(installation.clock.now_ns(), float(recording.t_s[-1]))
+        before_ns = registry.people.replay_start_ns(sensor_id)
+        start_ns = _start_ns(asked_ns, before_ns, installation.clock.now_ns(), float(recording.t_s[-1]))
         _check_times(file, recording, start_ns)
         registry.people.register_sensor(sensor_id, name=f"Replay of {file.name}", model="virtual strap")
         registry.people.note_replay(sensor_id, start_ns)
@@ -139,22 +138,7 @@ def replay(
                     progress=lambda done_frac: update(done_frac * hours, hours),
                 )
             )
-    say(
-        f"{done.beats - len(done.unsendable):,} beats in {done.packets_sent:,} packets: "
-        f"{done.packets_received:,} received, "
-        f"{done.spooled_frames:,} frames spooled, {done.forwarded_frames:,} stored"
-    )
-    for index in done.unsendable:
-        rr_s = recording.rr_ms[index] / 1000
-        note(
-            f"Interval {index + 1} of {file.name} ({rr_s:.1f} s) was left out: no strap can send 64 s or more"
-        )
-    if done.waiting_frames:
-        raise RefusedError(
-            f"{done.waiting_frames} frames wait in {spool_path}: the store refused them; run it again"
-        )
-    if done.unsendable or done.quarantined_frames:
-        raise typer.Exit(EXIT_PARTLY)
+    _report_replay(done, recording, file)
 
 
 def demo(
@@ -209,9 +193,36 @@ def _parse_speed(text: str) -> float | None:
     return speed
 
 
-def _just_ended_ns(now_ns: int, length_s: float) -> int:
-    whole_minutes = 60 * 1_000_000_000
-    return (now_ns - round((length_s + 60) * 1e9)) // whole_minutes * whole_minutes
+def _start_ns(asked_ns: int | None, before_ns: int | None, now_ns: int, length_s: float) -> int:
+    """Return when a recording began: as asked, else as the last time, else so that it has just ended."""
+    if asked_ns is not None:
+        return asked_ns
+    if before_ns is not None:
+        return before_ns
+    whole_minute_ns = 60 * NS_PER_S
+    return (now_ns - round((length_s + 60) * NS_PER_S)) // whole_minute_ns * whole_minute_ns
+
+
+def _report_replay(done: "ReplayResult", recording: "RrRecording", file: Path) -> None:
+    from store.errors import StoreUnavailableError
+
+    say(
+        f"{done.beats - len(done.unsendable):,} beats in {done.packets_sent:,} packets: "
+        f"{done.packets_received:,} received, "
+        f"{done.spooled_frames:,} frames spooled, {done.forwarded_frames:,} stored"
+    )
+    for index in done.unsendable:
+        rr_s = recording.rr_ms[index] / 1000
+        note(
+            f"Interval {index + 1} of {file.name} ({rr_s:.1f} s) was left out: no strap can send 64 s or more"
+        )
+    if done.waiting_frames:
+        raise StoreUnavailableError(
+            f"{done.waiting_frames:,} frames of {file.name} were not stored because the store refused them; "
+            "mend it (evenkeel doctor), then replay again: nothing is stored twice"
+        )
+    if done.unsendable or done.quarantined_frames:
+        raise typer.Exit(EXIT_PARTLY)
 
 
 def _check_times(file: Path, recording: "RrRecording", start_ns: int) -> None:
