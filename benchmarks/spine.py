@@ -29,7 +29,6 @@ from store.types import HeartRateMeasurement
 from store.units import NS_PER_S
 
 START_NS = 1_767_643_200_000_000_000
-DAY_S = 86_400
 STRAPS = 3
 
 

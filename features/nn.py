@@ -31,8 +31,8 @@ def nn_from_rr(rr: RrSeries) -> NnSeries:
     Notes
     -----
     A simple rule with known weak sides: it removes real variability where neighbouring beats truly differ by
-    more than 20 %, and keeps ectopic beats that come early by less. Published as the 20 % filter, e.g.
-    doi:10.1161/01.CIR.93.5.1043 section "Measurement of HRV".
+    more than 20 %, and keeps ectopic beats that come early by less. The Task Force (1996,
+    doi:10.1161/01.CIR.93.5.1043) warns that automatic filters of this kind do not replace looking.
     """
     is_nn = is_normal(rr.rr_ms)
     kept = np.flatnonzero(is_nn)

@@ -3,9 +3,6 @@
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-import numpy as np
-from numpy.typing import NDArray
-
 from store.units import NS_PER_S
 
 
@@ -28,20 +25,3 @@ def night_of(t_ns: int, zone: str) -> date:
     """Return the night that a time belongs to."""
     moment = datetime.fromtimestamp(t_ns // NS_PER_S, ZoneInfo(zone))
     return (moment + timedelta(days=1)).date() if moment.hour >= 12 else moment.date()
-
-
-def nights_between(start_ns: int, end_ns: int, zone: str) -> list[date]:
-    """Return every night that touches `[start_ns, end_ns)`."""
-    if end_ns <= start_ns:
-        return []
-    first, last = night_of(start_ns, zone), night_of(end_ns - 1, zone)
-    return [first + timedelta(days=k) for k in range((last - first).days + 1)]
-
-
-def night_index(t_ns: NDArray[np.int64], nights: list[date], zone: str) -> NDArray[np.intp]:
-    """Return for each time the position in `nights` (consecutive) of its night, -1 outside."""
-    edges = np.array(
-        [night_bounds_ns(night, zone)[0] for night in nights] + [night_bounds_ns(nights[-1], zone)[1]]
-    )
-    index = np.searchsorted(edges, t_ns, side="right") - 1
-    return np.where(index < len(nights), index, -1)

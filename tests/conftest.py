@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from store.clock import VirtualClock
 from store.installation import Installation
 from store.registry.registry import Registry
 from store.timeseries import TimeSeriesStore
+
+# The same examples every time; how long one takes says more about the machine than about the code.
+settings.register_profile("evenkeel", derandomize=True, deadline=None)
+settings.load_profile("evenkeel")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"

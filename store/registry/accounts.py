@@ -222,10 +222,6 @@ class Accounts:
         with self._engine.connect() as connection:
             return list(connection.execute(query).scalars())
 
-    def can_see(self, user: User, subject_id: str) -> bool:
-        """Say whether this user may see this person."""
-        return subject_id in self.visible_subjects(user)
-
     def _is_limited(self, keys: tuple[str, str]) -> bool:
         f = schema.sign_in_failure
         since_ns = self._clock.now_ns() - FAILURE_WINDOW_S * NS_PER_S

@@ -1,14 +1,12 @@
 """Nights over every zone, both changes of clocks, and travel."""
 
-import itertools
 import zoneinfo
 from datetime import date, timedelta
 
-import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.nights import local_ns, night_bounds_ns, night_index, night_of, nights_between
+from store.nights import local_ns, night_bounds_ns, night_of
 from store.units import NS_PER_S
 
 ZONES = st.sampled_from(sorted(zoneinfo.available_timezones() - {"localtime"}))
@@ -30,18 +28,6 @@ def test_every_time_lies_in_its_night(zone, t_s):
     t_ns = t_s * NS_PER_S
     start_ns, end_ns = night_bounds_ns(night_of(t_ns, zone), zone)
     assert start_ns <= t_ns < end_ns
-
-
-@given(zone=ZONES, start_s=st.integers(160_000_000, 2_000_000_000), days=st.integers(1, 40))
-def test_nights_between_are_consecutive_and_cover(zone, start_s, days):
-    start_ns, end_ns = start_s * NS_PER_S, (start_s + days * 86_400) * NS_PER_S
-    nights = nights_between(start_ns, end_ns, zone)
-    assert all(b - a == timedelta(days=1) for a, b in itertools.pairwise(nights))
-    assert night_bounds_ns(nights[0], zone)[0] <= start_ns
-    assert night_bounds_ns(nights[-1], zone)[1] >= end_ns
-    times = np.linspace(start_ns, end_ns - 1, 50).astype(np.int64)
-    expected = [nights.index(night_of(int(t), zone)) for t in times]
-    assert night_index(times, nights, zone).tolist() == expected
 
 
 def test_a_night_is_named_by_its_morning():

