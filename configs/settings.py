@@ -7,6 +7,7 @@ environment variables (`EVENKEEL_DASHBOARD__PORT=8060`). A name that does not ex
 import hashlib
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Self
@@ -14,6 +15,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -21,7 +23,12 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 SETTINGS_FILE = "evenkeel.toml"
+STORE_VARIABLE, REGISTRY_VARIABLE = "EVENKEEL_STORE_URL", "EVENKEEL_REGISTRY_URL"
+SHORT_VARIABLES = {STORE_VARIABLE: ("store", "url"), REGISTRY_VARIABLE: ("registry", "url")}
+"""Variables with a name of their own, beside the general one (EVENKEEL_STORE__URL)."""
 _PREFIX, _DELIMITER = "EVENKEEL_", "__"
+_SECRETIVE_SECTIONS = frozenset({"store", "registry"})
+"""Their values are never repeated in a message."""
 _QUARTER_HOUR_S = 900
 """Zones are whole quarters of an hour from UTC: windows that divide one meet noon and midnight everywhere."""
 
@@ -38,14 +45,42 @@ class CollectorSettings(_Section):
     """How the collector treats wearables."""
 
     silent_after_s: float = Field(
-        default=30.0,
+        default=15.0,
         ge=5,
         le=600,
-        description="A connected wearable that sends nothing for so long is reconnected",
+        description="A connected wearable whose heart rate stopped coming for so long is reconnected",
+    )
+    adapters: tuple[str, ...] = Field(
+        default=(),
+        description="Bluetooth addresses of the adapters to use, as evenkeel doctor shows them; none is all "
+        "that are switched on",
+    )
+    connections_per_adapter: int = Field(
+        default=5, ge=1, le=500, description="Connections an adapter can hold; cheap ones hold 5 to 7"
+    )
+    acceleration_hz: int = Field(
+        default=50,
+        ge=0,
+        le=200,
+        description="Acceleration to ask wearables for, as near as they can; 0 is none and spares batteries",
+    )
+    keep_waveforms: bool = Field(
+        default=False, description="Keep raw ECG and acceleration too, not only what is computed from them"
+    )
+    log_download_min: int = Field(
+        default=30, ge=5, le=1440, description="Minutes between downloads of what a ring has stored"
     )
     spool_limit_mb: int = Field(
         default=2000, ge=10, description="Disk the spool may use while the store is away"
     )
+
+    @field_validator("adapters")
+    @classmethod
+    def _are_addresses(cls, adapters: tuple[str, ...]) -> tuple[str, ...]:
+        for address in adapters:
+            if not re.fullmatch(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}", address):
+                raise ValueError(f"{address!r} is no address; needed is one such as 00:1A:7D:DA:71:13")
+        return tuple(address.upper() for address in adapters)
 
 
 class FeatureSettings(_Section):
@@ -125,6 +160,33 @@ class DashboardSettings(_Section):
     )
 
 
+class StoreSettings(_Section):
+    """Where samples are kept."""
+
+    url: str = Field(
+        default="sqlite:///samples.sqlite",
+        description="sqlite:///FILE in the installation's directory (four slashes: absolute), or "
+        "http(s)://HOST:8086 of an InfluxDB 2 (docs/store.md); also EVENKEEL_STORE_URL",
+    )
+    raw_retention_days: int = Field(
+        default=0,
+        ge=0,
+        description="InfluxDB forgets samples after so many days, 0 never; `evenkeel store init` applies it",
+    )
+    feature_retention_days: int = Field(default=0, ge=0, description="... windows and nightly markers")
+    flag_retention_days: int = Field(default=0, ge=0, description="... what detectors write")
+
+
+class RegistrySettings(_Section):
+    """Where people, users, flags and the audit log are kept."""
+
+    url: str = Field(
+        default="sqlite:///registry.sqlite",
+        description="People, users and flags: sqlite:///FILE as above, or "
+        "postgresql+psycopg://USER@HOST/DATABASE; also EVENKEEL_REGISTRY_URL",
+    )
+
+
 class Settings(BaseSettings):
     """All settings of an installation."""
 
@@ -132,6 +194,8 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter=_DELIMITER, extra="forbid", frozen=True
     )
 
+    store: StoreSettings = StoreSettings()
+    registry: RegistrySettings = RegistrySettings()
     collector: CollectorSettings = CollectorSettings()
     features: FeatureSettings = FeatureSettings()
     flags: FlagSettings = FlagSettings()
@@ -147,7 +211,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over file over defaults."""
-        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+        short = InitSettingsSource(settings_cls, init_kwargs=_short_environment())
+        return (init_settings, short, env_settings, TomlConfigSettingsSource(settings_cls))
 
 
 def load_settings(home: Path) -> Settings:
@@ -175,6 +240,15 @@ def load_settings(home: Path) -> Settings:
         raise SettingsError(f"{path} cannot be read: {error}; needed is TOML in UTF-8") from None
 
 
+def _short_environment() -> dict[str, dict[str, str]]:
+    """Return the settings whose variables have a name of their own."""
+    return {
+        section: {name: os.environ[variable]}
+        for variable, (section, name) in SHORT_VARIABLES.items()
+        if variable in os.environ
+    }
+
+
 def _check_environment() -> None:
     """Refuse a variable of a section that does not exist; pydantic would ignore it."""
     for variable in sorted(os.environ):
@@ -192,7 +266,9 @@ def _sentence(error: ValidationError, path: Path) -> str:
     name = ".".join(str(part) for part in first["loc"])
     said = first["msg"].removeprefix("Value error, ")
     is_section = isinstance(first["input"], dict)
-    seen = "" if is_section else f" is {first['input']!r}"
+    # What somebody put there by mistake may be a password.
+    is_secretive = first["loc"][0] in _SECRETIVE_SECTIONS
+    seen = "" if is_section or is_secretive else f" is {first['input']!r}"
     variable = f"{_PREFIX}{name.upper().replace('.', _DELIMITER)}{_DELIMITER + '...' if is_section else ''}"
     return f"Setting {name}{seen}: {said}; change it in {path} or in the environment variable {variable}"
 

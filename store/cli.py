@@ -8,6 +8,11 @@ from typing import Annotated, Literal
 import typer
 
 from store.command import cannot_write, open_installation, say
+from store.units import NS_PER_S
+
+HANDOVER_S = 5
+"""A sensor changes hands so much later: by then a collector that runs has read of it, and no sample is kept
+under the wrong name."""
 
 subject_app = typer.Typer(help="People under pseudonyms, and their time zones.", no_args_is_help=True)
 sensor_app = typer.Typer(help="Wearables, and who wears which.", no_args_is_help=True)
@@ -51,11 +56,30 @@ def sensor_pair(
     address: Annotated[str, typer.Argument(help="Bluetooth address, as `evenkeel scan` shows it.")],
     subject: Annotated[str, typer.Option(help="Who wears it from now on.")],
 ) -> None:
-    """Say who wears a sensor from now on."""
+    """Say who wears a sensor from now on; whoever wore it until now no longer does."""
     sensor_id = _checked_address(address)
-    with open_installation(context).registry() as registry:
-        registry.people.pair(sensor_id, subject)
-    say(f"{subject} wears {sensor_id} from now on")
+    installation = open_installation(context)
+    with installation.registry() as registry:
+        before = registry.people.worn_now().get(sensor_id)
+        is_passed_on = before not in (None, subject)
+        from_ns = installation.clock.now_ns() + HANDOVER_S * NS_PER_S if is_passed_on else None
+        registry.people.pair(sensor_id, subject, from_ns=from_ns)
+    when = f"in {HANDOVER_S} s, {before} no longer" if is_passed_on else "from now on"
+    say(f"{subject} wears {sensor_id} {when}")
+
+
+@sensor_app.command("unpair")
+def sensor_unpair(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(help="Bluetooth address, as `evenkeel sensor list` shows it.")],
+) -> None:
+    """Say that nobody wears a sensor any more; what was collected stays."""
+    sensor_id = _checked_address(address)
+    installation = open_installation(context)
+    with installation.registry() as registry:
+        at_ns = installation.clock.now_ns() + HANDOVER_S * NS_PER_S
+        subject = registry.people.unpair(sensor_id, at_ns=at_ns)
+    say(f"{subject} no longer wears {sensor_id} in {HANDOVER_S} s")
 
 
 @sensor_app.command("list")

@@ -6,6 +6,7 @@
     ├── DataError      skip it, count it, show it
     │   ├── FrameError      a wearable sent bytes that no specification allows
     │   ├── RecordingError  a file holds something else than it should
+    │   ├── RejectedSamplesError  the store holds all samples of a write but these
     │   └── CoverageError   too little data for an honest value
     ├── DeviceError    try again
     │   ├── SensorError             a wearable cannot be reached, or went silent
@@ -14,6 +15,7 @@
         ├── HomeError       the installation's directory or a file in it cannot be used
         ├── UnknownError    a subject, sensor, stream or user that is not registered
         ├── RefusedError    a request that would harm what is already there
+        ├── StoreAccessError  the store does not let us in: token, rights, names, certificate
         └── BluetoothError  no usable Bluetooth on this machine
 
 Anything else is a bug and ends the process. A message says what, for whom and when, the value seen,
@@ -47,6 +49,20 @@ class RecordingError(DataError):
     """A file of recorded data holds something else than it should."""
 
 
+class RejectedSamplesError(DataError):
+    """A store could not take some samples of a write, and never will; it holds all the others.
+
+    Attributes
+    ----------
+    rejected : tuple of (int, int, str)
+        Position of the batch in the write, position of the sample in the batch, and why.
+    """
+
+    def __init__(self, message: str, rejected: "tuple[tuple[int, int, str], ...]") -> None:
+        super().__init__(message)
+        self.rejected = rejected
+
+
 class CoverageError(DataError):
     """Too little data for an honest value."""
 
@@ -77,6 +93,10 @@ class UnknownError(ConfigError):
 
 class RefusedError(ConfigError):
     """A request that would harm what is already there."""
+
+
+class StoreAccessError(ConfigError):
+    """The store is there but does not let us in; what was to be written must be kept."""
 
 
 class BluetoothError(ConfigError):

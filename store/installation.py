@@ -8,8 +8,8 @@ from pathlib import Path
 from configs.settings import Settings, SettingsError, load_settings
 from store.clock import Clock, SystemClock
 from store.errors import ConfigError, HomeError
+from store.places import Place, open_place, place_of, registry_place
 from store.registry.registry import Registry
-from store.sqlite import SqliteTimeSeries
 from store.timeseries import TimeSeriesStore
 
 _SECRET_BYTES = 32
@@ -22,6 +22,8 @@ class Installation:
     ----------
     home : Path
         Made if it does not exist.
+    store_url : str, optional
+        Where the samples are, instead of what the settings say.
 
     Raises
     ------
@@ -31,7 +33,7 @@ class Installation:
         If a setting is wrong.
     """
 
-    def __init__(self, home: Path, clock: Clock | None = None) -> None:
+    def __init__(self, home: Path, clock: Clock | None = None, *, store_url: str | None = None) -> None:
         self.home = home
         self.clock: Clock = clock or SystemClock()
         try:
@@ -47,14 +49,37 @@ class Installation:
             self.settings: Settings = load_settings(home)
         except SettingsError as error:
             raise ConfigError(str(error)) from None
+        self.store_url = store_url or self.settings.store.url
+
+    def store_place(self) -> Place:
+        """Return where the samples are.
+
+        Raises
+        ------
+        ConfigError
+            If `store.url` names no place.
+        """
+        return place_of(self.store_url, self.home)
 
     def timeseries(self) -> TimeSeriesStore:
-        """Open the store of samples."""
-        return SqliteTimeSeries(self.home / "samples.sqlite")
+        """Open the store of samples.
+
+        Raises
+        ------
+        ConfigError
+            If `store.url` names none, or its token is missing.
+        """
+        return open_place(self.store_place())
 
     def registry(self) -> Registry:
-        """Open the registry."""
-        return Registry(self.home / "registry.sqlite", self.clock)
+        """Open the registry.
+
+        Raises
+        ------
+        ConfigError
+            If `registry.url` names none.
+        """
+        return Registry(registry_place(self.settings.registry.url, self.home), self.clock)
 
     def spool_path(self, name: str = "collector") -> Path:
         """Return where a collector keeps frames until the store has them."""

@@ -8,6 +8,7 @@ and the dashboard share the file and readers never wait. A write is one transact
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,24 +18,17 @@ from numpy.typing import NDArray
 
 from store.errors import HomeError, StoreUnavailableError
 from store.sqlite_connection import SqlError, SqliteConnection
+from store.sqlite_layout import bring_up_to_date, keep_before_migrating, snapshot
 from store.streams import STREAMS, Column, DType, Stream
-from store.timeseries import Batch, Samples
+from store.timeseries import Batch, Samples, Series, merged
 from store.wal import switch_to_wal
 
-LAYOUT = 1
-"""Kept in the file; a later layout that this code would damage gets a higher number."""
 _SQL_TYPES: dict[DType, str] = {"float64": "REAL", "int64": "INTEGER", "utf8": "TEXT", "binary": "BLOB"}
 # SQLite has no NaN (it stores NULL), and ADBC takes a column's type from its first rows, so that a column
 # that begins with NULL would come back as integers. Infinity is never stored and stands in on the way out.
 _MISSING: dict[DType, str] = {"float64": "9e999", "int64": "0", "utf8": "''", "binary": "x''"}
-_SERIES = """
-CREATE TABLE IF NOT EXISTS series (
-    series_id INTEGER PRIMARY KEY,
-    stream TEXT NOT NULL,
-    subject_id TEXT NOT NULL,
-    sensor_id TEXT NOT NULL,
-    UNIQUE (stream, subject_id, sensor_id)
-)"""
+_DTYPES: dict[str, DType] = {sql_type: dtype for dtype, sql_type in _SQL_TYPES.items()}
+_KEY_COLUMNS = ("series_id", "t_ns")
 
 
 class SqliteTimeSeries:
@@ -73,15 +67,9 @@ class SqliteTimeSeries:
     def _make_tables(self) -> None:
         switch_to_wal(self._writer.rows, SqlError)
         self._writer.execute("PRAGMA synchronous=FULL")
+        keep_before_migrating(self._writer, self._path)
         with self._writing() as writer:
-            held = int(writer.rows("PRAGMA user_version")[0][0])
-            if held > LAYOUT:
-                raise HomeError(
-                    f"The store {self._path} was made by a newer evenkeel (layout {held}, this one knows "
-                    f"{LAYOUT}): install the newer version again"
-                )
-            writer.execute(f"PRAGMA user_version={LAYOUT}")
-            writer.execute(_SERIES)
+            bring_up_to_date(writer, self._path)
             for stream in STREAMS.values():
                 self._prepare(stream)
 
@@ -123,7 +111,7 @@ class SqliteTimeSeries:
                 if len(part[0]):
                     sensors.append(sensor)
                     parts.append(part)
-        return _merged(stream, sensors, parts)
+        return merged(stream, sensors, parts)
 
     def count(
         self,
@@ -175,6 +163,40 @@ class SqliteTimeSeries:
             exists = f"SELECT 1 FROM {_table(stream)} WHERE series_id = ? LIMIT 1"  # noqa: S608
             return sorted({who for series_id, who in series if reader.rows(exists, (series_id,))})
 
+    def series(self) -> list[Series]:
+        """Return every series with at least one sample, sorted by (stream, subject, sensor)."""
+        query = "SELECT stream, series_id, subject_id, sensor_id FROM series"
+        found: list[Series] = []
+        streams: dict[str, Stream] = {}
+        with self._readers.snapshot() as reader:
+            for name, series_id, subject_id, sensor_id in sorted(reader.rows(query)):
+                if name not in streams:
+                    streams[name] = _held_stream(reader, name)
+                exists = f"SELECT 1 FROM {_table(streams[name])} WHERE series_id = ? LIMIT 1"  # noqa: S608
+                if reader.rows(exists, (series_id,)):
+                    found.append(Series(streams[name], subject_id, sensor_id))
+        return sorted(found, key=lambda s: (s.stream.name, s.subject_id, s.sensor_id))
+
+    def faults(self) -> list[str]:
+        """Return what SQLite finds wrong with the file, one sentence each; reads all of it."""
+        with self._readers.lent() as reader:
+            try:
+                said = [str(row[0]) for row in reader.rows("PRAGMA quick_check(20)")]
+            except SqlError as error:  # some damage ends the check itself
+                said = [str(error)]
+        return [f"{self._path}: {sentence}" for sentence in said if sentence != "ok"]
+
+    def snapshot(self, target: Path) -> None:
+        """Write the state of one moment to a new file, while others go on writing to this one.
+
+        Raises
+        ------
+        StoreUnavailableError
+            If the file cannot be read, or the new one not written.
+        """
+        with self._readers.lent() as reader:
+            snapshot(reader, target)
+
     def close(self) -> None:
         """Release files and connections, once nobody uses them."""
         self._readers.close()
@@ -213,6 +235,11 @@ class SqliteTimeSeries:
                 self._writer.execute(
                     f"ALTER TABLE {_table(stream)} ADD COLUMN {column.name} {_SQL_TYPES[column.dtype]}"
                 )
+        self._writer.execute_many(
+            "INSERT INTO stream (name, family) VALUES (?, ?) ON CONFLICT (name) "
+            "DO UPDATE SET family = excluded.family WHERE family <> excluded.family",
+            [("utf8", np.array([part], object)) for part in (stream.name, stream.family)],
+        )
         self._ready.add(stream.name)
 
     def _insert(self, writer: SqliteConnection, batch: Batch) -> None:
@@ -252,7 +279,13 @@ class _ReaderPool:
 
     @contextmanager
     def snapshot(self) -> Generator[SqliteConnection]:
-        """Lend a connection that sees one state of the file for everything read inside.
+        """Lend a connection that sees one state of the file for everything read inside."""
+        with self.lent() as reader, reader.transaction("BEGIN"):
+            yield reader
+
+    @contextmanager
+    def lent(self) -> Generator[SqliteConnection]:
+        """Lend a connection.
 
         Raises
         ------
@@ -262,8 +295,7 @@ class _ReaderPool:
         reader: SqliteConnection | None = None
         try:
             reader = self._borrow()
-            with reader.transaction("BEGIN"):
-                yield reader
+            yield reader
         except SqlError as error:
             raise StoreUnavailableError(f"{self._path} cannot be read: {error}") from None
         finally:
@@ -336,6 +368,20 @@ def _values_of_row(columns: Sequence[Column], row: Sequence[Any]) -> dict[str, A
     }
 
 
+def _held_stream(reader: SqliteConnection, name: str) -> Stream:
+    """Return a stream as its table has it, with what its declaration says about each column."""
+    declared = STREAMS.get(name, Stream(name, "", ()))
+    said = {column.name: column for column in declared.columns}
+    held = reader.rows(f"SELECT name, type FROM pragma_table_info('{_table(declared)}')")  # noqa: S608
+    columns: dict[str, DType] = {c: _DTYPES[sql_type] for c, sql_type in held if c not in _KEY_COLUMNS}
+    family = reader.rows("SELECT family FROM stream WHERE name = ?", (name,))
+    return replace(
+        declared,
+        columns=tuple(said.get(column, Column(column, dtype, "")) for column, dtype in columns.items()),
+        family=family[0][0] if family else declared.family,
+    )
+
+
 def _table(stream: Stream) -> str:
     if not stream.name.isidentifier():
         raise ValueError(stream.name)
@@ -360,18 +406,3 @@ def _as_numpy(column: Column, held: Any, length: int) -> NDArray[Any]:  # noqa: 
     if held is None:
         return np.full(length, "" if column.dtype == "utf8" else b"", object)
     return np.array(held.to_pylist(), object)
-
-
-def _merged(stream: Stream, sensors: list[str], parts: list[list[NDArray[Any]]]) -> Samples:
-    if not parts:
-        dtypes = {"float64": np.float64, "int64": np.int64, "utf8": object, "binary": object}
-        values = {column.name: np.empty(0, dtypes[column.dtype]) for column in stream.columns}
-        return Samples(stream, np.empty(0, np.int64), (), np.empty(0, np.intp), values)
-    index = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
-    arrays = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
-    if len(parts) > 1:
-        order = np.argsort(arrays[0], kind="stable")
-        index, arrays = index[order], [array[order] for array in arrays]
-    return Samples(
-        stream, arrays[0], tuple(sensors), index, dict(zip(stream.column_names(), arrays[1:], strict=True))
-    )

@@ -60,7 +60,7 @@ def _checked(batch: Batch, name: str, dtype: DType, length: int) -> NDArray[Any]
         )
     if dtype == "float64" and np.isinf(array).any():
         raise DataError(f"{name} of {batch.stream.name} for {batch.subject_id} is infinite; needed: finite")
-    return array
+    return array + 0.0 if dtype == "float64" else array  # SQLite keeps no negative zero, so nobody does
 
 
 @dataclass(frozen=True)
@@ -100,16 +100,70 @@ class Samples:
         return Samples(self.stream, self.t_ns[rows], (sensor_id,), index, values)
 
 
+def merged(stream: Stream, sensors: Sequence[str], parts: Sequence[Sequence[NDArray[Any]]]) -> Samples:
+    """Return the samples of several sensors as one, sorted by (time, sensor).
+
+    Parameters
+    ----------
+    sensors : sequence of str
+        Sorted.
+    parts : sequence of [t_ns, one array per column of the stream]
+        Of each sensor, ascending and not empty.
+    """
+    if not parts:
+        values = {column.name: np.empty(0, _NUMPY_DTYPES[column.dtype]) for column in stream.columns}
+        return Samples(stream, np.empty(0, np.int64), (), np.empty(0, np.intp), values)
+    index = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
+    arrays = list(parts[0])
+    if len(parts) > 1:
+        arrays = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+        order = np.argsort(arrays[0], kind="stable")
+        index, arrays = index[order], [array[order] for array in arrays]
+    columns = dict(zip(stream.column_names(), arrays[1:], strict=True))
+    return Samples(stream, arrays[0], tuple(sensors), index, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What one sensor recorded of one subject in one stream.
+
+    Attributes
+    ----------
+    stream : Stream
+        As the store holds it: its columns, also those that this version does not declare, and of a stream
+        that it does not know, without meaning and unit.
+    subject_id, sensor_id : str
+    """
+
+    stream: Stream
+    subject_id: str
+    sensor_id: str
+
+
 class TimeSeriesStore(Protocol):
     """Samples at rest.
 
-    A write of the same (stream, subject, sensor, time) replaces, so that retry, replay and re-import are
-    always safe. Intervals are half-open, `[start_ns, end_ns)`; None means unbounded. Reads see only whole
-    writes. A store may be used from several threads.
+    A write of the same (stream, subject, sensor, time) replaces all values of the sample, with missing ones
+    too, so that retry, replay and re-import are always safe. Intervals are half-open, `[start_ns, end_ns)`;
+    None means unbounded. A store may be used from several threads. What was written can be read once `write`
+    returned; a reader may see part of a write before. (The embedded store shows and keeps whole writes only.
+    InfluxDB has no transactions, so nobody may rely on that.)
     """
 
     def write(self, batches: Sequence[Batch]) -> int:
-        """Write all of `batches` or none of them; durable when it returns. Return the number of samples."""
+        """Write `batches`; durable when it returns. Return the number of samples.
+
+        After an error any part may be stored, and writing all of it again is safe.
+
+        Raises
+        ------
+        RejectedSamplesError
+            If the store will never take some samples, which it names; all others are durable.
+        StoreUnavailableError
+            If it cannot take them just now.
+        StoreAccessError
+            If it does not let us write until somebody changes something.
+        """
         ...
 
     def read(
@@ -146,6 +200,10 @@ class TimeSeriesStore(Protocol):
 
     def subjects(self, stream: Stream) -> list[str]:
         """Return the ids of everyone with at least one sample, sorted."""
+        ...
+
+    def series(self) -> list[Series]:
+        """Return every series with at least one sample, sorted by (stream, subject, sensor)."""
         ...
 
     def close(self) -> None:

@@ -10,6 +10,9 @@ from store.clock import VirtualClock
 from store.installation import Installation
 from store.registry.registry import Registry
 from store.timeseries import TimeSeriesStore
+from tests.influxd import fragile_influx, influx
+
+__all__ = ["fragile_influx", "influx"]
 
 # The same examples every time; how long one takes says more about the machine than about the code.
 settings.register_profile("evenkeel", derandomize=True, deadline=None)
@@ -18,6 +21,12 @@ settings.load_profile("evenkeel")
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
 START_NS = 1_767_643_200_000_000_000  # 2026-01-05T20:00:00Z
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--real-strap", metavar="ADDRESS", help="Run the link tests on a real chest strap that is worn."
+    )
 
 
 @pytest.fixture

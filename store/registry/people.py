@@ -49,6 +49,33 @@ class Sensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Wearing:
+    """Who wears a sensor in a half-open interval.
+
+    Attributes
+    ----------
+    sensor_id, subject_id : str
+    from_ns : int
+        Nanoseconds UTC.
+    to_ns : int or None
+        None while nobody knows of an end.
+    """
+
+    sensor_id: str
+    subject_id: str
+    from_ns: int
+    to_ns: int | None = None
+
+    def covers(self, t_ns: int) -> bool:
+        """Say whether it is worn at a time."""
+        return self.from_ns <= t_ns and not self.has_ended(t_ns)
+
+    def has_ended(self, t_ns: int) -> bool:
+        """Say whether it is no longer worn at a time."""
+        return self.to_ns is not None and self.to_ns <= t_ns
+
+
+@dataclass(frozen=True, slots=True)
 class ZoneHistory:
     """The IANA zones of a subject: `zones[k]` is in force from `from_ns[k]` on, the first one since ever."""
 
@@ -167,7 +194,7 @@ class People:
                 connection.execute(sa.update(t).where(t.c.sensor_id == sensor_id).values(news))
 
     def pair(self, sensor_id: str, subject_id: str, *, from_ns: int | None = None) -> None:
-        """Record that from now on (or `from_ns`) the subject wears the sensor, and nobody else.
+        """Record that from now on (or `from_ns`, also to come) the subject wears the sensor, and nobody else.
 
         Raises
         ------
@@ -178,30 +205,55 @@ class People:
         """
         self.subject(subject_id)
         self.register_sensor(sensor_id)
-        at_ns = self._clock.now_ns() if from_ns is None else from_ns
         w = schema.wearing
         with self._writing.begin() as connection:
-            latest = connection.execute(
-                sa.select(w.c.subject_id, w.c.from_ns).where(w.c.sensor_id == sensor_id, w.c.to_ns.is_(None))
-            ).first()
-            if latest is not None and latest.subject_id == subject_id:
+            latest = _latest_wearing(connection, sensor_id)
+            if latest is not None and latest.to_ns is None and latest.subject_id == subject_id:
                 return
-            if latest is not None and latest.from_ns >= at_ns:
+            free_ns = _free_from_ns(latest)
+            # An end that was announced stands: two people never wear one sensor at the same time.
+            at_ns = max(self._clock.now_ns(), free_ns) if from_ns is None else from_ns
+            if latest is not None and at_ns < free_ns:
                 raise RefusedError(
                     f"Sensor {sensor_id} was given to {latest.subject_id} later than the time asked for "
                     f"{subject_id}; pair it from now on instead"
                 )
-            connection.execute(
-                sa.update(w).where(w.c.sensor_id == sensor_id, w.c.to_ns.is_(None)).values(to_ns=at_ns)
-            )
+            _end_wearing(connection, sensor_id, at_ns)
             connection.execute(sa.insert(w).values(sensor_id=sensor_id, from_ns=at_ns, subject_id=subject_id))
+
+    def unpair(self, sensor_id: str, *, at_ns: int | None = None) -> str:
+        """Record that from now on (or `at_ns`, also to come) nobody wears the sensor; return who did.
+
+        Raises
+        ------
+        UnknownError
+            If nobody wears it.
+        """
+        with self._writing.begin() as connection:
+            subject_id = _end_wearing(connection, sensor_id, self._clock.now_ns() if at_ns is None else at_ns)
+        if subject_id is None:
+            raise UnknownError(f"Nobody wears {sensor_id}; see who wears what: evenkeel sensor list")
+        return subject_id
+
+    def wearings(self, since_ns: int | None = None) -> list[Wearing]:
+        """Return who wears which sensor when, by sensor and time: what ends after `since_ns` (default: now).
+
+        What is only to come is included.
+        """
+        w = schema.wearing
+        after_ns = self._clock.now_ns() if since_ns is None else since_ns
+        query = (
+            sa.select(w.c.sensor_id, w.c.subject_id, w.c.from_ns, w.c.to_ns)
+            .where(w.c.to_ns.is_(None) | (w.c.to_ns > after_ns))
+            .order_by(w.c.sensor_id, w.c.from_ns)
+        )
+        with self._engine.connect() as connection:
+            return [Wearing(*row) for row in connection.execute(query)]
 
     def worn_now(self) -> dict[str, str]:
         """Return who wears which sensor now: sensor id to subject id."""
-        w = schema.wearing
-        query = sa.select(w.c.sensor_id, w.c.subject_id).where(w.c.to_ns.is_(None)).order_by(w.c.sensor_id)
-        with self._engine.connect() as connection:
-            return {row.sensor_id: row.subject_id for row in connection.execute(query)}
+        now_ns = self._clock.now_ns()
+        return {each.sensor_id: each.subject_id for each in self.wearings(now_ns) if each.covers(now_ns)}
 
     def sensors(self) -> list[Sensor]:
         """Return every sensor, by id."""
@@ -260,6 +312,34 @@ def _has_subject(connection: Connection, subject_id: str) -> bool:
     return (
         connection.execute(sa.select(t.c.subject_id).where(t.c.subject_id == subject_id)).first() is not None
     )
+
+
+def _latest_wearing(connection: Connection, sensor_id: str) -> Wearing | None:
+    w = schema.wearing
+    query = (
+        sa.select(w.c.sensor_id, w.c.subject_id, w.c.from_ns, w.c.to_ns)
+        .where(w.c.sensor_id == sensor_id)
+        .order_by(w.c.from_ns.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).first()
+    return None if row is None else Wearing(*row)
+
+
+def _free_from_ns(latest: Wearing | None) -> int:
+    """Return from when on the sensor may be given to somebody else."""
+    if latest is None:
+        return -(1 << 62)
+    return latest.from_ns + 1 if latest.to_ns is None else latest.to_ns
+
+
+def _end_wearing(connection: Connection, sensor_id: str, at_ns: int) -> str | None:
+    """End what has no end yet; return who wore the sensor."""
+    w = schema.wearing
+    is_open = (w.c.sensor_id == sensor_id) & w.c.to_ns.is_(None)
+    subject_id = connection.execute(sa.select(w.c.subject_id).where(is_open)).scalar()
+    connection.execute(sa.update(w).where(is_open).values(to_ns=at_ns))
+    return subject_id
 
 
 def _zone_now(connection: Connection, subject_id: str) -> str | None:

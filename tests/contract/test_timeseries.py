@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +12,31 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from store.errors import DataError, HomeError, StoreUnavailableError
-from store.sqlite import LAYOUT, SqliteTimeSeries
+from store.sqlite import SqliteTimeSeries
+from store.sqlite_layout import LAYOUT
 from store.streams import BATTERY, HEART_RATE, LINK_STATE, RR_INTERVAL, Column, Stream
 from store.timeseries import Batch, TimeSeriesStore
 
-OPENERS: dict[str, Callable[[Path], TimeSeriesStore]] = {
-    "sqlite": lambda folder: SqliteTimeSeries(folder / "samples.sqlite")
-}
+Opener = Callable[[], TimeSeriesStore]
 EXAMPLE = itertools.count()
 BIG = Stream(
     "big", "Whole numbers and bytes", (Column("n", "int64", "count"), Column("raw", "binary", "bytes"))
 )
 
 
-@pytest.fixture(params=sorted(OPENERS))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TimeSeriesStore]:
-    with OPENERS[request.param](tmp_path) as opened:
+@pytest.fixture(params=["sqlite", "influx"])
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    """Open the same store again."""
+    if request.param == "sqlite":
+        return lambda: SqliteTimeSeries(tmp_path / "samples.sqlite")
+    server = request.getfixturevalue("influx")
+    prefix = server.new_buckets()
+    return lambda: server.open(prefix)
+
+
+@pytest.fixture
+def store(opener: Opener) -> Iterator[TimeSeriesStore]:
+    with opener() as opened:
         yield opened
 
 
@@ -57,6 +67,109 @@ def test_the_same_time_replaces(store):
     store.write([rr([10, 20], [1, 2])])
     store.write([rr([20], [9])])
     assert store.read(RR_INTERVAL, "S1")["rr_ms"].tolist() == [1, 9]
+
+
+@pytest.mark.parametrize(
+    "span", [(20, 20), (25, 10), (31, None), (None, 10), (2**63 - 1, None), (None, -(2**63))]
+)
+def test_an_empty_interval_holds_nothing(store, span):
+    store.write([rr([30, 10, 20], [3, 1, 2])])
+    assert len(store.read(RR_INTERVAL, "S1", *span)) == 0
+    assert store.count(RR_INTERVAL, "S1", *span) == 0
+
+
+def test_the_widest_interval_holds_everything(store):
+    t_ns = [-(2**63) + 2, -1, 0, 1_767_643_200_123_456_789, 2**63 - 3]
+    store.write([rr(t_ns, [1, 2, 3, 4, 5])])
+    assert store.read(RR_INTERVAL, "S1", -(2**63), 2**63 - 1).t_ns.tolist() == t_ns
+    assert store.read(RR_INTERVAL, "S1", 1_767_643_200_123_456_789, None)["rr_ms"].tolist() == [4, 5]
+    assert len(store.read(RR_INTERVAL, "S1", 1_767_643_200_123_456_790, 2**63 - 3)) == 0
+    assert store.extent(RR_INTERVAL, "S1") == (t_ns[0], t_ns[-1])
+
+
+def test_of_a_repeated_time_the_last_counts(store):
+    store.write([rr([10, 20, 10], [1, 2, 3]), rr([20, 30, 30], [4, 5, 6])])
+    found = store.read(RR_INTERVAL, "S1")
+    assert (found.t_ns.tolist(), found["rr_ms"].tolist()) == ([10, 20, 30], [3, 4, 6])
+    assert store.count(RR_INTERVAL, "S1") == 3
+
+
+def test_writing_again_changes_nothing(store, opener):
+    batches = [rr([10, 20], [1, 2]), rr([20], [np.nan], "B")]
+    for _ in range(2):
+        assert store.write(batches) == 3
+    with opener() as another:
+        found = another.read(RR_INTERVAL, "S1")
+    np.testing.assert_array_equal(found["rr_ms"], [1, 2, np.nan])
+    assert [found.sensors[k] for k in found.sensor_index] == ["A", "A", "B"]
+
+
+def test_a_sample_without_values_is_a_sample(store):
+    store.write([rr([10, 20, 30], [np.nan, np.nan, np.nan])])
+    assert np.isnan(store.read(RR_INTERVAL, "S1")["rr_ms"]).tolist() == [True] * 3
+    assert store.count(RR_INTERVAL, "S1") == 3
+    assert store.extent(RR_INTERVAL, "S1") == (10, 30)
+    latest = store.latest(RR_INTERVAL, "S1")
+    assert latest is not None
+    assert latest["t_ns"] == 30
+    assert np.isnan(latest["rr_ms"])
+
+
+def test_a_missing_value_replaces_a_value(store):
+    """And the other way round, column by column: nothing of the old sample shows through."""
+    nan, names = np.nan, ("heart_rate_bpm", "skin_contact", "energy_kj")
+    for row in ([60, 1, 5], [nan, 1, nan], [nan, nan, nan], [61, nan, 6], [nan, 0, 7]):
+        written = {name: np.array([value], float) for name, value in zip(names, row, strict=True)}
+        store.write([Batch(HEART_RATE, "S1", "A", np.array([10]), written)])
+        found, latest = store.read(HEART_RATE, "S1"), store.latest(HEART_RATE, "S1")
+        np.testing.assert_array_equal([found[name][0] for name in names], row)
+        np.testing.assert_array_equal([latest[name] for name in names], row)
+
+
+@pytest.mark.parametrize(
+    "who", ["", " ", "%", "%20", "a,b=c d", "back\\", "'\"; --", "line\nfeed\r\n", "Zoë 王 🫀", "a\u0301"]
+)
+def test_identifiers_are_any_text(store, who):
+    store.write([rr([1], [1], sensor=who, subject=who), rr([1], [2], "A", f"{who}+")])
+    found = store.read(RR_INTERVAL, who, sensor_id=who)
+    assert (found.sensors, found["rr_ms"].tolist()) == ((who,), [1.0])
+    assert store.subjects(RR_INTERVAL) == sorted([who, f"{who}+"])
+    latest = store.latest(RR_INTERVAL, who)
+    assert latest is not None
+    assert latest["sensor"] == who
+    assert [(s.subject_id, s.sensor_id) for s in store.series()] == [(who, who), (f"{who}+", "A")]
+
+
+def test_every_series_is_listed_with_its_stream(store):
+    store.write([rr([1], [1], "B", "S2"), rr([1], [1], "A", "S2"), rr([1], [1])])
+    store.write([Batch(BATTERY, "S1", "A", np.array([1]), {"level_pct": np.array([1.0])})])
+    kept = Stream(
+        "kept", "Of another program", (Column("n", "int64", ""), Column("x", "float64", "")), "features"
+    )
+    store.write([Batch(kept, "S1", "A", np.array([1]), {"n": np.array([1]), "x": np.array([1.0])})])
+    found = store.series()
+    assert [(s.stream.name, s.subject_id, s.sensor_id) for s in found] == [
+        ("battery", "S1", "A"),
+        ("kept", "S1", "A"),
+        ("rr_interval", "S1", "A"),
+        ("rr_interval", "S2", "A"),
+        ("rr_interval", "S2", "B"),
+    ]
+    assert found[0].stream == BATTERY
+    assert [(c.name, c.dtype) for c in found[1].stream.columns] == [("n", "int64"), ("x", "float64")]
+
+
+@pytest.mark.slow
+def test_a_million_samples_in_one_write(store):
+    n = 1_000_000
+    t_ns = np.arange(n) * 850_000_000 + 1_767_643_200_000_000_000
+    rr_ms = np.random.default_rng(0).normal(800, 50, n)
+    rr_ms[::1000] = np.nan
+    assert store.write([Batch(RR_INTERVAL, "S1", "A", t_ns, {"rr_ms": rr_ms})]) == n
+    found = store.read(RR_INTERVAL, "S1")
+    np.testing.assert_array_equal(found.t_ns, t_ns)
+    np.testing.assert_array_equal(found["rr_ms"], rr_ms)
+    assert store.count(RR_INTERVAL, "S1", int(t_ns[10]), int(t_ns[20])) == 10
 
 
 def test_sensors_and_subjects_stay_apart(store):
@@ -119,24 +232,57 @@ def test_a_refused_batch_writes_nothing(store):
     assert store.count(RR_INTERVAL, "S1") == 0
 
 
-def test_a_reader_sees_whole_writes_only(store):
-    """While another thread writes 1,000 samples a time, a reader never sees part of a thousand."""
-    done = threading.Event()
+def test_what_is_written_is_seen_and_stays(store):
+    """While another thread writes 1,000 samples a time, a reader sees all that were acknowledged."""
+    acknowledged, done = [0], threading.Event()
 
     def write() -> None:
         for k in range(40):
             store.write([rr(list(range(k * 1000, (k + 1) * 1000)), [1.0] * 1000)])
+            acknowledged.append((k + 1) * 1000)
         done.set()
 
     writer = threading.Thread(target=write)
     writer.start()
-    seen: list[int] = []
     while not done.is_set():
-        seen.append(len(store.read(RR_INTERVAL, "S1")))
+        before = acknowledged[-1]
+        seen = store.read(RR_INTERVAL, "S1").t_ns
+        assert before <= len(seen) <= acknowledged[-1] + 1000
+        assert seen[:before].tolist() == list(range(before))
     writer.join()
-    assert all(count % 1000 == 0 for count in seen)
-    assert seen == sorted(seen)
     assert store.count(RR_INTERVAL, "S1") == 40_000
+
+
+def test_the_embedded_store_shows_whole_writes_only(tmp_path):
+    done = threading.Event()
+    with SqliteTimeSeries(tmp_path / "samples.sqlite") as store:
+
+        def write() -> None:
+            for k in range(40):
+                store.write([rr(list(range(k * 1000, (k + 1) * 1000)), [1.0] * 1000)])
+            done.set()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        seen: list[int] = []
+        while not done.is_set():
+            seen.append(len(store.read(RR_INTERVAL, "S1")))
+        writer.join()
+    assert all(count % 1000 == 0 for count in seen)
+
+
+def test_writers_and_readers_share_a_store(store):
+    """Several threads write and read their own series of one stream at once; nothing mixes."""
+
+    def work(who: int) -> list[float]:
+        for k in range(10):
+            store.write([rr([k, k + 100], [who, k], subject=f"S{who}", sensor="A")])
+            store.read(RR_INTERVAL, f"S{(who + 1) % 4}")
+        return store.read(RR_INTERVAL, f"S{who}")["rr_ms"].tolist()
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(work, range(4)))
+    assert found == [[float(who)] * 10 + [float(k) for k in range(10)] for who in range(4)]
 
 
 def test_a_file_of_a_newer_layout_is_left_alone(tmp_path):
@@ -147,22 +293,45 @@ def test_a_file_of_a_newer_layout_is_left_alone(tmp_path):
         SqliteTimeSeries(path)
 
 
-times = st.integers(-(2**62), 2**62)
-finite = st.floats(allow_nan=False, allow_infinity=False, width=64)
+times = st.integers(-(2**63) + 2, 2**63 - 3)
+finite = st.floats(allow_nan=True, allow_infinity=False, width=64)
+text = st.text(st.characters(exclude_categories=["Cs"]))
+samples = st.tuples(st.integers(-(2**63), 2**63 - 1), finite, text, st.binary(max_size=50))
+ALL_TYPES = Stream(
+    "all_types",
+    "One column of each type",
+    (
+        Column("n", "int64", ""),
+        Column("x", "float64", ""),
+        Column("said", "utf8", ""),
+        Column("raw", "binary", ""),
+    ),
+)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
-@given(writes=st.lists(st.dictionaries(times, finite, max_size=20), max_size=5), subject=st.text(min_size=1))
-def test_writes_merge_like_dictionaries(store, writes, subject):
-    """Whatever is written in whatever order, a later value of the same time wins, bit for bit."""
-    subject = f"{next(EXAMPLE)}/{subject}".encode("utf-8", "replace").decode()
-    expected: dict[int, float] = {}
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(writes=st.lists(st.dictionaries(times, samples, max_size=10), max_size=4), subject=text, sensor=text)
+def test_writes_merge_like_dictionaries(store, writes, subject, sensor):
+    """Whatever is written in whatever order, a later sample of the same time wins, bit for bit."""
+    subject = f"{next(EXAMPLE)}/{subject}"
+    expected: dict[int, tuple[int, float, str, bytes]] = {}
     for held in writes:
-        store.write([rr(list(held), list(held.values()), "A", subject)])
+        store.write([_batch_of(held, subject, sensor)])
         expected |= held
-    found = store.read(RR_INTERVAL, subject)
+    found = store.read(ALL_TYPES, subject)
+    wanted = _batch_of(dict(sorted(expected.items())), subject, sensor).values
     assert found.t_ns.tolist() == sorted(expected)
-    assert found["rr_ms"].tolist() == [expected[t] for t in sorted(expected)]
+    assert found["x"].tobytes() == np.where(np.isnan(wanted["x"]), np.nan, wanted["x"]).tobytes()
+    for name in ("n", "said", "raw"):
+        assert found[name].tolist() == wanted[name].tolist()
+
+
+def _batch_of(held: dict[int, tuple[int, float, str, bytes]], subject: str, sensor: str) -> Batch:
+    columns = list(zip(*held.values(), strict=True)) or [()] * 4
+    dtypes = (np.int64, np.float64, object, object)
+    arrays = [np.array(values, dtype) for values, dtype in zip(columns, dtypes, strict=True)]
+    names = dict(zip(ALL_TYPES.column_names(), arrays, strict=True))
+    return Batch(ALL_TYPES, subject, sensor, np.array(list(held), np.int64), names)
 
 
 def test_closing_waits_for_whoever_writes_and_refuses_who_comes_later(store):

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest import recording as recording_module
-from ingest.recording import read_rr_file
+from store import recording as recording_module
 from store.errors import RecordingError
+from store.recording import read_rr_file
 
 GOOD = "t_s,rr_ms\n1.0,800\n1.81,810.5\n"
 
@@ -115,3 +115,17 @@ def _duration_s(path: Path) -> float:
     start_s = time.perf_counter()
     read_rr_file(path)
     return time.perf_counter() - start_s
+
+
+def test_a_plain_list_of_intervals_follows_itself_where_that_is_allowed(write):
+    path = write("rr_ms\n800\n810.5\n")
+    recording = read_rr_file(path, may_be_plain=True)
+    assert recording.t_s.tolist() == pytest.approx([0.8, 1.6105])
+    assert not recording.is_pulse
+    with pytest.raises(RecordingError, match="no column t_s"):
+        read_rr_file(path)
+
+
+def test_pulse_intervals_say_that_they_are(write):
+    assert read_rr_file(write("t_s,pp_ms\n1.0,800\n"), may_be_plain=True).is_pulse
+    assert not read_rr_file(write("t_s,pp_ms,rr_ms\n1.0,800,801\n"), may_be_plain=True).is_pulse
