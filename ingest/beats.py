@@ -91,7 +91,7 @@ class Segment:
             lags_ns, grouped = (*self.lags_ns[:-1], min(self.lags_ns[-1], lag_ns)), self.grouped + 1
         else:
             lags_ns, grouped = (*self.lags_ns[1 - LAG_GROUPS :], lag_ns), 1
-        return replace(self, chain_ns=chain_ns, lags_ns=lags_ns, grouped=grouped)
+        return type(self)(self.offset_ns, chain_ns, self.anchor_ns, lags_ns, grouped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +194,10 @@ class BeatTimes:
         wall_ns, mono_ns : int
             Arrival of the record.
         rr_ms : sequence of float
-            Its RR intervals, oldest first, finite, at least 1/1024 s; empty for records of other kinds too.
+            Its RR intervals, oldest first, finite; empty if it has none.
         """
-        rr_ns = tuple(round(rr * NS_PER_MS) for rr in rr_ms)
+        # At least one: two beats never share a time, also where an optical sensor sends an interval of 0.
+        rr_ns = tuple(max(1, round(rr * NS_PER_MS)) for rr in rr_ms)
         return self._take(_Arrival(wall_ns, mono_ns, tuple(rr_ms), rr_ns))
 
     def close(self) -> list[Beat]:
@@ -273,7 +274,8 @@ class BeatTimes:
             chain_ns += rr_ns
             beats.append(Beat(chain_ns + anchor_ns, rr_ms))
         if beats:
-            self._settle(beats[-1].t_ns, replace(segment, anchor_ns=anchor_ns))
+            moved = segment if anchor_ns == segment.anchor_ns else replace(segment, anchor_ns=anchor_ns)
+            self._settle(beats[-1].t_ns, moved)
         return beats
 
     def _place(self) -> list[Beat]:

@@ -1,7 +1,8 @@
-"""Commands that bring samples in: scan, collect, replay; the demonstration; the doctor."""
+"""Commands that bring samples in: scan, collect, pause, replay; the demonstration; the doctor."""
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -9,84 +10,138 @@ from store.command import EXIT_PARTLY, note, open_installation, progress_bar, sa
 from store.units import NS_PER_S
 
 if TYPE_CHECKING:
-    from ingest.recording import RrRecording
     from ingest.replay import ReplayResult
     from ingest.service import Collected
+    from ingest.sightings import SeenWearable
     from ingest.spool_file import SpoolCounts
+    from store.installation import Installation
+    from store.recording import RrRecording
+    from store.registry.people import People
+    from store.timeseries import TimeSeriesStore
+
+SCAN_REFRESH_S = 0.5
+"""Signal strengths change with every advertisement; twice a second is as much as an eye follows."""
 
 
 def scan(
+    context: typer.Context,
     seconds: Annotated[float, typer.Option(help="How long to listen.", min=1, max=600)] = 10.0,
+    output: Annotated[Literal["text", "json"], typer.Option("--format", help="How to print it.")] = "text",
 ) -> None:
-    """Listen for wearables: address, signal, name, and whether they send heart rate."""
+    """Listen for wearables: address, name, signal, what of them is understood, battery, who wears them."""
+    import asyncio
+    import json
+
+    installation = open_installation(context)
+    with installation.registry() as registry:
+        worn = registry.people.worn_now()
+    note(f"Listening for {seconds:g} s ...")
+    is_live = output == "text" and sys.stdout.isatty()
+    seen = asyncio.run(_listen(installation.settings.collector.adapters, seconds, worn, is_live=is_live))
+    if output == "json":
+        say(json.dumps([each.as_json() for each in seen], indent=1))
+        return
+    if not is_live:
+        for each in seen:
+            say(each.line())
+    if seen:
+        say(f"{len(seen)} found; next: evenkeel sensor pair ADDRESS --subject S")
+    else:
+        say("None found; is the wearable worn, awake and not connected to a phone?")
+
+
+async def _listen(
+    adapters: tuple[str, ...], seconds: float, worn: dict[str, str], *, is_live: bool
+) -> "list[SeenWearable]":
+    """Listen with all chosen adapters; on a terminal, show a table that fills as it goes."""
     import asyncio
 
-    from ingest.decoders.heart_rate import SERVICE_UUID
-    from ingest.radio import Radio
-    from ingest.radio import scan as listen
+    from rich.live import Live
 
-    note(f"Listening for {seconds:g} s ...")
-    found = asyncio.run(listen(Radio(), seconds))
-    for sighting in found:
-        heart = "heart rate" if SERVICE_UUID in sighting.services else ""
-        name = sighting.name or "(no name)"
-        say(f"{sighting.address}  {sighting.rssi_dbm:4d} dBm  {name}  {heart}".rstrip())
-    say(
-        f"{len(found)} found"
-        if found
-        else "None found; is the wearable worn, awake and not connected to a phone?"
-    )
+    from ingest.profiles import PROFILES
+    from ingest.radio import Radio, bluetooth_errors, listening
+    from ingest.sightings import seen_wearables, sightings_table
+
+    loop = asyncio.get_running_loop()
+    with bluetooth_errors():
+        radios = await Radio().adapters(adapters)
+    async with listening(radios) as heard:
+        until_s = loop.time() + seconds
+        if not is_live:
+            await asyncio.sleep(seconds)
+        else:
+            with Live(sightings_table([]), auto_refresh=False) as screen:
+                while loop.time() < until_s:
+                    await asyncio.sleep(SCAN_REFRESH_S)
+                    table = sightings_table(seen_wearables(heard.values(), PROFILES, worn))
+                    screen.update(table, refresh=True)
+        return seen_wearables(heard.values(), PROFILES, worn)
 
 
 def collect(
     context: typer.Context,
     drain: Annotated[bool, typer.Option("--drain", help="Only forward what the spool still holds.")] = False,
 ) -> None:
-    """Collect from every paired sensor until Ctrl-C or SIGTERM; nothing received is lost."""
+    """Collect from every paired sensor until Ctrl-C or SIGTERM; nothing received is lost.
+
+    Follows sensors that are paired, passed on or unpaired meanwhile, and `evenkeel pause`.
+    """
     import asyncio
 
     from ingest import service
-    from ingest.radio import Radio
-    from ingest.spool import Spool
     from store.errors import ConfigError
 
     _show_log("INFO")
     installation = open_installation(context)
     with installation.registry() as registry, installation.timeseries() as store:
         if drain:
-            _report_drained(service.drain(installation.spool_path(), store, installation.clock))
+            keep_waveforms = installation.settings.collector.keep_waveforms
+            counts = service.drain(
+                installation.spool_path(), store, installation.clock, keep_waveforms=keep_waveforms
+            )
+            _report_drained(counts)
             return
-        worn = registry.people.worn_now()
-        if not worn:
+        if not registry.people.worn_now():
             raise ConfigError(
                 "No sensor is paired, so there is nobody to collect from; find one with `evenkeel scan`, "
                 "then say who wears it: evenkeel sensor pair ADDRESS --subject S"
             )
-
-        async def run() -> "Collected":
-            until = asyncio.Event()
-            service.stop_on_signals(until)
-            chosen = installation.settings.collector
-            limit_bytes = chosen.spool_limit_mb * 1_000_000
-            with Spool(installation.spool_path(), installation.clock, capacity_bytes=limit_bytes) as spool:
-                note(f"Collecting from {len(worn)} sensors; Ctrl-C ends it")
-                return await service.collect(
-                    worn, store=store, spool=spool, clock=installation.clock, radio=Radio(), until=until,
-                    silent_after_s=chosen.silent_after_s,
-                    on_device_info=lambda sensor_id, told, _battery: registry.people.register_sensor(
-                        sensor_id,
-                        model=told.model_number or "",
-                        manufacturer=told.manufacturer_name or "",
-                        firmware=told.firmware_revision or "",
-                    ),
-                )  # fmt: skip
-
-        done = asyncio.run(run())
+        done = asyncio.run(_collect(installation, registry.people, store))
     say("received " + ", ".join(f"{stream} {count:,}" for stream, count in sorted(done.received.items())))
     _report_drained(done.counts)
     if done.refused:
-        note(f"{done.refused:,} frames were refused because the spool was full; make room on the disk")
+        note(f"{done.refused:,} records were refused because the spool was full; make room on the disk")
         raise typer.Exit(EXIT_PARTLY)
+
+
+async def _collect(installation: "Installation", people: "People", store: "TimeSeriesStore") -> "Collected":
+    import asyncio
+
+    from ingest import service
+    from ingest.decoders.device_information import DeviceInformation
+    from ingest.pauses import PAUSE_FILE
+    from ingest.radio import Radio
+    from ingest.roster import registry_roster
+    from ingest.spool import Spool
+
+    def register(sensor_id: str, told: DeviceInformation) -> None:
+        people.register_sensor(
+            sensor_id,
+            model=told.model_number or "",
+            manufacturer=told.manufacturer_name or "",
+            firmware=told.firmware_revision or "",
+        )
+
+    until = asyncio.Event()
+    service.stop_on_signals(until)
+    chosen, path, clock = installation.settings.collector, installation.spool_path(), installation.clock
+    with Spool(path, clock, capacity_bytes=chosen.spool_limit_mb * 1_000_000) as spool:
+        roster = registry_roster(people, installation.home / PAUSE_FILE)
+        note(f"Collecting from {len(roster.worn(clock.now_ns()))} sensors; Ctrl-C ends it")
+        return await service.collect(
+            roster, store=store, spool=spool, clock=clock, radio=Radio(), until=until, settings=chosen,
+            on_device_info=register, memory_path=path.with_name("wearables.json"),
+        )  # fmt: skip
 
 
 def replay(
@@ -103,9 +158,11 @@ def replay(
     """Send a recorded heart through a virtual strap, the air, collector and spool; again changes nothing."""
     import asyncio
 
-    from ingest.recording import read_rr_file
+    from ingest.ledger_feed import feed_from
     from ingest.replay import forget_interrupted, replay_address
     from ingest.replay import replay as run_replay
+    from store.ledger import open_ledger
+    from store.recording import read_rr_file
     from store.times import iso_time, parse_time_ns
 
     chosen_speed = _parse_speed(speed)
@@ -136,6 +193,9 @@ def replay(
                     spool_path=spool_path,
                     speed=chosen_speed,
                     progress=lambda done_frac: update(done_frac * hours, hours),
+                    on_stored=lambda spool: feed_from(
+                        spool, open_ledger(installation.home, installation.clock)
+                    ),
                 )
             )
     _report_replay(done, recording, file)
@@ -148,6 +208,7 @@ def demo(
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port of the dashboard.", min=1, max=65535)] = None,
     days: Annotated[int, typer.Option(help="Days of simulated history.", min=1, max=365)] = 90,
+    store: Annotated[str | None, typer.Option(help="URL of another store than the settings name.")] = None,
 ) -> None:
     """Show it all with simulated people: straps, collector, store, jobs, dashboard."""
     import asyncio
@@ -161,7 +222,8 @@ def demo(
     home = home_directory(asked)
     if not is_home_chosen(asked):
         home = home.with_name(f"{home.name}-demo")
-    outcome = asyncio.run(run_demo(Installation(home), seconds=seconds, port=port, days=days))
+    installation = Installation(home, store_url=store)
+    outcome = asyncio.run(run_demo(installation, seconds=seconds, port=port, days=days))
     say(outcome.line())
     if not outcome.agrees():
         raise typer.Exit(EXIT_PARTLY)
@@ -259,3 +321,71 @@ def _report_drained(counts: "SpoolCounts") -> None:
             f"{counts.waiting_frames:,} frames still wait in the spool because the store refused them; "
             "nothing is lost: mend the store (evenkeel doctor), then run evenkeel collect --drain"
         )
+
+
+def virtual(
+    *,
+    straps: Annotated[
+        int, typer.Option(help="Chest straps, each on a simulated person.", min=0, max=1000)
+    ] = 3,
+    h10s: Annotated[int, typer.Option("--h10s", help="Polar H10.", min=0, max=100)] = 0,
+    rings: Annotated[int, typer.Option(help="Colmi rings.", min=0, max=100)] = 0,
+    pinetimes: Annotated[int, typer.Option(help="PineTime watches.", min=0, max=100)] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same addresses, people and beats.")] = 0,
+    adapters: Annotated[
+        int | None, typer.Option(help="Bluetooth adapters; by default one for five wearables.", min=1, max=9)
+    ] = None,
+    slots: Annotated[
+        int | None, typer.Option(help="Connections an adapter holds; real ones 5 to 7.", min=1)
+    ] = None,
+    disconnect_delay: Annotated[
+        float, typer.Option(help="Seconds that a disconnect takes; the real service 2.7.", min=0, max=60)
+    ] = 0.0,
+) -> None:
+    """Wear virtual wearables that any program on this machine finds through Bluetooth, until Ctrl-C.
+
+    The first line says where, as JSON: set DBUS_SYSTEM_BUS_ADDRESS to its `bus` for `evenkeel collect`, and
+    pair the addresses of its `sensors`. Nothing of this machine's own Bluetooth is touched.
+    """
+    import asyncio
+    import sys
+
+    from ingest.virtual.bluez.device import Behaviour
+    from ingest.virtual.command import run_virtual
+    from store.clock import SystemClock
+
+    def announce(line: str) -> None:
+        say(line)
+        sys.stdout.flush()
+        note("Ctrl-C ends it")
+
+    wanted = {"strap": straps, "polar_h10": h10s, "colmi_ring": rings, "pinetime": pinetimes}
+    _show_log("WARNING")
+    asyncio.run(
+        run_virtual(
+            wanted,
+            seed=seed,
+            adapters=adapters or min(-(-max(sum(wanted.values()), 1) // 5), 9),
+            behaviour=Behaviour(slots=slots, disconnect_delay_s=disconnect_delay, seed=seed),
+            clock=SystemClock(),
+            announce=announce,
+        )
+    )
+
+
+def devices(
+    output: Annotated[Literal["text", "json"], typer.Option("--format", help="How to print it.")] = "text",
+) -> None:
+    """List the services of wearables that are understood: what each brings, by which specification."""
+    import json
+
+    from ingest.profiles import PROFILES
+    from ingest.understood import NO_RADIO, understood
+
+    found = understood(PROFILES)
+    if output == "json":
+        say(json.dumps([each.as_json() for each in found], indent=1))
+        return
+    for each in found:
+        say(each.text())
+    say(NO_RADIO)

@@ -1,103 +1,81 @@
 """The collector: finds worn sensors, stays connected to them and spools every frame as it arrives.
 
-One task scans, one task supervises each sensor. Bluetooth fails all the time, so retry is the normal path:
-a sensor is used only when freshly seen, adapters connect to one at a time and never while scanning, and a
-link that falls silent is given up and made anew.
+Bluetooth fails all the time, so retry is the normal path: one task supervises each worn sensor and finds,
+connects and collects, again and again. `ingest.adapters` says over which adapter, `ingest.link` runs one
+connection, `ingest.keeper` spools, and `ingest.roster` says who wears what and who has paused.
 """
 
 import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import NoReturn, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
 
 from bleak import BleakClient
-from bleak.backends.characteristic import BleakGATTCharacteristic
-from bleak.backends.device import BLEDevice
-from bleak.backends.scanner import AdvertisementData
-from bleak.exc import BleakGATTProtocolError
 from bleak_retry_connector import BleakClientWithServiceCache, establish_connection
 
-from ingest.decoders.battery import LEVEL_UUID, decode_battery
-from ingest.decoders.device_information import FIELDS, DeviceInformation, decode_device_information
-from ingest.decoders.heart_rate import MEASUREMENT_UUID
-from ingest.radio import BLEAK_FAILURES, Radio, bluetooth_errors
-from ingest.records import Kind, LinkState, Record, link_payload
-from ingest.spool import SpoolFullError
+from configs.settings import CollectorSettings
+from ingest.adapters import Adapters, Slot
+from ingest.decoders.device_information import DeviceInformation
+from ingest.heartbeat import CollectorStatus
+from ingest.keeper import Keeper, RecordSink
+from ingest.link import LINK_LOST, PASSED_ON, Equipment, Link, Seat, said
+from ingest.memory import WearableMemory
+from ingest.profiles import PROFILES
+from ingest.profiles.profile import Profile
+from ingest.radio import BLEAK_FAILURES, Radio
+from ingest.records import Kind
+from ingest.roster import Roster
+from ingest.tasks import honour_cancellation, until_first
 from store.clock import Clock
-from store.errors import BluetoothError, EvenkeelError, FrameError, HomeError
-from store.units import NS_PER_S
-
-SILENT_AFTER_S = 30.0
-"""A strap sends once a second; wrist sensors may take 25 s to their first heart rate. A link silent for
-longer is dead, whatever the adapter says. The setting `collector.silent_after_s` has the same default."""
+from store.errors import EvenkeelError, HomeError
+from store.registry.people import Wearing
 
 CONNECT_ATTEMPTS = 2
 """BlueZ fails about one connect in ten with nothing wrong; more attempts in a row would keep the adapter from
 the other sensors."""
 
-SETUP_TIMEOUT_S = 30
-"""Subscribing and reading take a second or two; a peer that leaves meanwhile can hang BlueZ for 25 s."""
-
 DISCONNECT_TIMEOUT_S = 10
 """BlueZ takes 2.7 s; sensors are left in parallel, so this bounds the whole stop."""
-
-SCAN_ROUND_S = 60
-"""Scans can fall silent for good (service restart, USB reset), so none lasts longer."""
-
-SCAN_RETRY_S = 10
-"""A Bluetooth service that restarts is back within this."""
 
 FIRST_BACKOFF_S = 1
 LONGEST_BACKOFF_S = 60
 """After failures in a row the wait doubles up to this: a wearer who comes home waits a minute at most."""
 
-REFUSAL_LOG_INTERVAL_S = 60
-"""A full disk refuses several frames a second; one line a minute says as much."""
+ROSTER_INTERVAL_S = 2
+"""How often pairings and the pause file are read: a patient who pauses sees it happen, and a sensor that is
+passed on (with 5 s notice, `store.cli.HANDOVER_S`) is known of in time."""
 
-LINK_LOST = "link lost"
+HEARTBEAT_INTERVAL_S = 60
+"""The ledger tells a collector that is down from a wearable out of range to the minute."""
+
 COLLECTOR_STOPPED = "collector stopped"
+PAUSED = "paused by the patient"
+TURN_OVER = "others wait for its connection"
 
-OnDeviceInfo = Callable[[str, DeviceInformation, int | None], None]
-"""Called with (sensor_id, what it says about itself, battery_pct or None) on its first connection."""
+OnDeviceInfo = Callable[[str, DeviceInformation], None]
+"""Called with (sensor_id, what it says about itself), once and when that changes."""
 
+_DEFAULTS = CollectorSettings()
 _log = logging.getLogger(__name__)
 
 
-class RecordSink(Protocol):
-    """Where records go: the spool."""
-
-    def put(self, record: Record) -> None:
-        """Take a record without blocking; raises `SpoolFullError` (no room) or `HomeError` (disk failed)."""
-        ...
-
-
 @dataclass(eq=False)
-class _Link:
-    """One connection to one sensor.
+class _Seat(Seat):
+    """One worn sensor under supervision.
 
     Attributes
     ----------
-    heard_ns : int
-        When it last sent heart rate, or was connected, on the monotonic clock.
-    has_sent : bool
-    ended : Future of str
-        Why the link ended, once it has.
+    task : Task or None
+        None while paused.
+    leave_reason : str
+        Why the link ends if the task is cancelled.
     """
 
-    subject_id: str
-    sensor_id: str
-    heard_ns: int
-    has_sent: bool = False
-    ended: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-    def end(self, reason: str) -> None:
-        """End the link; the first reason stands."""
-        if not self.ended.done():
-            self.ended.set_result(reason)
+    task: asyncio.Task[NoReturn] | None = None
+    leave_reason: str = COLLECTOR_STOPPED
 
 
 class Collector:
@@ -105,54 +83,65 @@ class Collector:
 
     Parameters
     ----------
-    worn : mapping of sensor address to subject id
-        Who wears which sensor; a sensor's id is its Bluetooth address.
+    worn : mapping of sensor address to subject id, or Roster
+        Who wears which sensor; a sensor's id is its Bluetooth address. A roster is read again as it runs.
     spool : RecordSink
         Receives every record, from within the notification callback.
     clock : Clock
         Stamps the records and times silence and back-off.
-    radio : Radio
+    radio : Radio or sequence of Radio
+        The adapters; a single radio of this machine stands for those that the settings choose.
     on_device_info : OnDeviceInfo, optional
         Called in a thread of its own, for it may wait for a disk; where it fails, collecting goes on.
-    silent_after_s : float
-        A link on which no heart rate came for so long is made anew.
-
-    Attributes
-    ----------
-    received : Counter of record kind
-        Records made, counted before the spool sees them.
-    refused : int
-        Of those, how many the spool did not take, being full. They are lost; this is their count.
+    settings : CollectorSettings
+    profiles : sequence of Profile
+        How to collect from each service, in the order in which they start.
+    status : callable, optional
+        Returns how the collector stands, for a heartbeat a minute; called in a thread.
+    memory : WearableMemory, optional
+        Remembers for profiles; without it, until the end of the run.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a collector, most of them named
         self,
-        worn: Mapping[str, str],
+        worn: Mapping[str, str] | Roster,
         spool: RecordSink,
         clock: Clock,
-        radio: Radio,
+        radio: Radio | Sequence[Radio],
         on_device_info: OnDeviceInfo | None = None,
         *,
-        silent_after_s: float = SILENT_AFTER_S,
+        settings: CollectorSettings = _DEFAULTS,
+        profiles: Sequence[Profile] = PROFILES,
+        status: Callable[[], CollectorStatus] | None = None,
+        memory: WearableMemory | None = None,
     ) -> None:
-        self.received: Counter[Kind] = Counter()
-        self.refused = 0
-        self._worn = {address.upper(): subject_id for address, subject_id in worn.items()}
-        self._spool = spool
         self._clock = clock
-        self._radio = radio
+        self._keeper = Keeper(spool, clock, self._fail)
+        self._memory = memory or WearableMemory()
+        self._equipment = Equipment(
+            clock, settings, tuple(profiles), self._keeper, self._memory, self._describe
+        )
+        self._roster = worn if isinstance(worn, Roster) else Roster.fixed(worn)
+        self._adapters = Adapters(
+            radio, clock, connections=settings.connections_per_adapter, addresses=settings.adapters
+        )
         self._on_device_info = on_device_info
-        self._silent_after_s = silent_after_s
-        self._described: set[str] = set()
+        self._status = status
+        self._told: dict[str, DeviceInformation] = {}
+        self._seats: dict[str, _Seat] = {}
         self._stopping = asyncio.Event()
-        self._adapter = asyncio.Lock()
-        self._wanted: dict[str, asyncio.Future[BLEDevice]] = {}
-        self._someone_is_wanted = asyncio.Event()
-        self._someone_was_seen = asyncio.Event()
-        self._bluetooth_works = False
-        self._spool_failure: HomeError | None = None
-        self._refusal_logged_ns: int | None = None
+        self._failure: BaseException | None = None
         self._jitter = random.Random()  # noqa: S311 - spreads reconnects, guards nothing
+
+    @property
+    def received(self) -> Counter[Kind]:
+        """Records made, by kind."""
+        return self._keeper.received
+
+    @property
+    def refused(self) -> int:
+        """Of those, how many the spool did not take, being full. They are lost; this is their count."""
+        return self._keeper.refused
 
     async def run(self) -> None:
         """Collect until `stop`; leaves every sensor before it returns.
@@ -164,20 +153,16 @@ class Collector:
         HomeError
             If the spool's disk failed.
         """
-        for sensor_id in self._worn:
-            self._note_link(sensor_id, "started", "")
-        tasks = [asyncio.create_task(self._supervise(sensor_id)) for sensor_id in self._worn]
-        tasks += [asyncio.create_task(self._scan()), asyncio.create_task(self._until_stopped())]
         try:
-            finished, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in finished:
-                task.result()
+            await self._settle()
+            work = [self._adapters.run(), self._until_stopped(), self._memory.save_changes(self._clock)]
+            if not self._roster.is_fixed:
+                work.append(self._follow())
+            if self._status is not None:
+                work.append(self._beat(self._status))
+            await until_first(*work)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for sensor_id in self._worn:
-                self._note_link(sensor_id, "stopped", "")
+            await self._leave(list(self._seats), COLLECTOR_STOPPED)
 
     def stop(self) -> None:
         """Ask `run` to leave every sensor and return."""
@@ -185,207 +170,176 @@ class Collector:
 
     async def _until_stopped(self) -> None:
         await self._stopping.wait()
-        if self._spool_failure is not None:
-            raise self._spool_failure
+        if self._failure is not None:
+            raise self._failure
 
-    # Seeing
+    def _fail(self, error: BaseException) -> None:
+        """End the run with an error; the first one stands."""
+        self._failure = self._failure or error
+        self.stop()
 
-    async def _scan(self) -> NoReturn:
-        """Scan whenever a sensor is wanted and nobody connects."""
+    # Who is supervised
+
+    async def _follow(self) -> NoReturn:
+        """Follow the roster."""
         while True:
+            await self._clock.sleep(ROSTER_INTERVAL_S)
+            await self._roster.refresh()
             honour_cancellation()
-            await self._someone_is_wanted.wait()
-            try:
-                async with self._adapter:
-                    await self._scan_until_seen()
-            except BluetoothError as error:
-                if not self._bluetooth_works:
-                    raise
-                _log.warning("%s; next scan in %d s", error, SCAN_RETRY_S)
-                await self._clock.sleep(SCAN_RETRY_S)
+            await self._settle()
 
-    async def _scan_until_seen(self) -> None:
-        self._someone_was_seen.clear()
-        with bluetooth_errors():
-            async with self._radio.scanner_for(self._on_advertisement):
-                self._bluetooth_works = True
-                honour_cancellation()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(SCAN_ROUND_S):
-                        await self._someone_was_seen.wait()
+    async def _settle(self) -> None:
+        """Supervise those who wear a sensor now and have not paused, and nobody else."""
+        now_ns = self._clock.now_ns()
+        worn = self._roster.worn(now_ns)
+        gone = [at for at, seat in self._seats.items() if not _continues(seat.wearing, worn.get(at))]
+        await self._leave(gone, PASSED_ON)
+        for sensor_id, wearing in worn.items():
+            if sensor_id not in self._seats:
+                self._seats[sensor_id] = _Seat(wearing)
+                self._keeper.note_link(wearing, "started")
+            self._seats[sensor_id].wearing = wearing
+        seats = list(self._seats.values())
+        has_paused = [self._roster.is_paused(seat.wearing.subject_id, now_ns) for seat in seats]
+        await asyncio.gather(
+            *(self._pause(s) for s, is_paused in zip(seats, has_paused, strict=True) if is_paused)
+        )
+        for seat, is_paused in zip(seats, has_paused, strict=True):
+            if not is_paused:
+                self._take_up(seat)
 
-    def _on_advertisement(self, device: BLEDevice, _advertisement: AdvertisementData) -> None:
-        sighting = self._wanted.get(device.address.upper())
-        if sighting is not None and not sighting.done():
-            sighting.set_result(device)
-            self._someone_was_seen.set()
+    async def _pause(self, seat: _Seat) -> None:
+        if seat.is_muted and seat.task is None:
+            return
+        seat.is_muted = True
+        await _end(seat, PAUSED)
+        self._keeper.note_link(seat.wearing, "paused", PAUSED)
 
-    async def _seen(self, sensor_id: str) -> BLEDevice:
-        """Wait until the sensor advertises; the device is fresh, for the Bluetooth service forgets."""
-        sighting: asyncio.Future[BLEDevice] = asyncio.get_running_loop().create_future()
-        self._wanted[sensor_id] = sighting
-        self._someone_is_wanted.set()
-        try:
-            return await sighting
-        finally:
-            del self._wanted[sensor_id]
-            if not self._wanted:
-                self._someone_is_wanted.clear()
+    def _take_up(self, seat: _Seat) -> None:
+        if seat.task is not None:
+            return
+        if seat.is_muted:
+            self._keeper.note_link(seat.wearing, "resumed")
+        seat.is_muted, seat.leave_reason = False, COLLECTOR_STOPPED
+        seat.task = asyncio.create_task(self._supervise(seat))
+        seat.task.add_done_callback(self._on_supervised)
+
+    def _on_supervised(self, task: asyncio.Task[NoReturn]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    async def _leave(self, sensor_ids: Sequence[str], reason: str) -> None:
+        """Leave sensors, all at the same time."""
+        await asyncio.gather(*(_end(self._seats[sensor_id], reason) for sensor_id in sensor_ids))
+        for sensor_id in sensor_ids:
+            wearing = self._seats.pop(sensor_id).wearing
+            self._keeper.note_link(wearing, "stopped", "" if reason == COLLECTOR_STOPPED else reason)
 
     # Staying connected
 
-    async def _supervise(self, sensor_id: str) -> NoReturn:
-        """See, connect, collect; again and again."""
+    async def _supervise(self, seat: _Seat) -> NoReturn:
+        """Find, connect, collect; again and again."""
         failures = 0
-        with suppress(*BLEAK_FAILURES):
-            await self._radio.close_stale_connection(sensor_id)
+        sensor_id = seat.wearing.sensor_id
+        try:
+            await self._adapters.close_stale_connection(sensor_id)
+        except BLEAK_FAILURES as error:
+            _log.warning("%s: a connection left from before may stand (%s)", sensor_id, said(error))
         while True:
-            device = await self._seen(sensor_id)
+            if seat.wearing.has_ended(self._clock.now_ns()):
+                await self._clock.sleep(ROSTER_INTERVAL_S)  # the roster takes the seat away meanwhile
+                continue
+            slot = await self._adapters.slot_for(sensor_id, lambda why: self._note_wait(seat, why))
             try:
-                has_sent = await self._collect_from(device, sensor_id)
+                has_sent = await self._collect_over(slot, seat)
             except BLEAK_FAILURES as error:
-                _log.warning("%s: %s", sensor_id, _said(error))
+                _log.warning("%s: %s", sensor_id, said(error))
                 has_sent = False
+            finally:
+                slot.release()
             honour_cancellation()
             failures = 0 if has_sent else failures + 1
             if failures:
                 longest_s = min(FIRST_BACKOFF_S * 2 ** (failures - 1), LONGEST_BACKOFF_S)
                 await self._clock.sleep(longest_s * self._jitter.uniform(0.5, 1))
 
-    async def _collect_from(self, device: BLEDevice, sensor_id: str) -> bool:
+    def _note_wait(self, seat: _Seat, why: str) -> None:
+        self._keeper.note_link(seat.wearing, "disconnected", why)
+
+    async def _collect_over(self, slot: Slot, seat: _Seat) -> bool:
         """Connect and collect until the link ends; return whether it sent anything."""
-        link = _Link(self._worn[sensor_id], sensor_id, self._clock.monotonic_ns())
-        client = await self._connect(device, link)
-        link.heard_ns = self._clock.monotonic_ns()
-        self._note_link(sensor_id, "connected", "")
-        reason = COLLECTOR_STOPPED
+        link = Link(self._equipment, seat)
+        slot.turn_is_over = lambda: link.end(TURN_OVER)
+        client = await self._connect(slot, link)
+        self._keeper.note_link(seat.wearing, "connected")
+        reason = ""
         try:
-            async with asyncio.timeout(SETUP_TIMEOUT_S):
-                told = await self._set_up(client, link)
-            if told is not None:
-                await self._describe(link.sensor_id, *told)
             honour_cancellation()
-            reason = await self._until_ended(link)
-        except BLEAK_FAILURES as error:
-            reason = f"set-up failed: {_said(error)}"
-            raise
+            reason = await link.collect(client)
         finally:
             await _disconnect(client)
-            self._note_link(sensor_id, "disconnected", reason)
+            self._keeper.note_link(seat.wearing, "disconnected", reason or seat.leave_reason)
         return link.has_sent
 
-    async def _connect(self, device: BLEDevice, link: _Link) -> BleakClient:
+    async def _connect(self, slot: Slot, link: Link) -> BleakClient:
         def on_disconnect(client: BleakClient) -> None:
             if client is connected:
                 link.end(LINK_LOST)
 
         # Attempts that fail inside establish_connection call back too; only the one that stands counts.
         connected: BleakClient | None = None
-        async with self._adapter:
+        device = slot.device
+        async with slot.adapter.lock:
             connected = await establish_connection(
                 BleakClientWithServiceCache,
                 device,
                 device.name or device.address,
                 disconnected_callback=on_disconnect,
                 max_attempts=CONNECT_ATTEMPTS,
-                **self._radio.client_options(),
+                **slot.adapter.radio.client_options(),
             )
         return connected
 
-    async def _set_up(self, client: BleakClient, link: _Link) -> tuple[DeviceInformation, int | None] | None:
-        """Subscribe to heart rate first, for every second counts; return what a new sensor says it is."""
+    # Beside the links
 
-        def on_heart_rate(_source: BleakGATTCharacteristic, frame: bytearray) -> None:
-            self._keep_frame("heart_rate_measurement", link, frame)
-
-        def on_battery(_source: BleakGATTCharacteristic, frame: bytearray) -> None:
-            self._keep_frame("battery_level", link, frame)
-
-        await client.start_notify(MEASUREMENT_UUID, on_heart_rate)
-        information: DeviceInformation | None = None
-        if link.sensor_id not in self._described:
-            information = await _read_device_information(client)
-        # BlueZ delivers the answer to a read as a notification too, once subscribed: so read, then subscribe.
-        level = await _read(client, LEVEL_UUID)
-        if level is not None:
-            self._keep_frame("battery_level", link, level)
-        battery = client.services.get_characteristic(LEVEL_UUID)
-        if battery is not None and "notify" in battery.properties:
-            await client.start_notify(battery, on_battery)
-        return None if information is None else (information, _battery_pct(level))
-
-    async def _describe(
-        self, sensor_id: str, information: DeviceInformation, battery_pct: int | None
-    ) -> None:
-        self._described.add(sensor_id)
-        if self._on_device_info is None:
+    async def _describe(self, sensor_id: str, information: DeviceInformation) -> None:
+        """Pass on what a wearable says about itself, if that is new."""
+        if self._on_device_info is None or self._told.get(sensor_id) == information:
             return
         try:
-            await asyncio.to_thread(self._on_device_info, sensor_id, information, battery_pct)
+            await asyncio.to_thread(self._on_device_info, sensor_id, information)
+            self._told[sensor_id] = information
         except EvenkeelError as error:
             _log.warning("%s: what it says about itself was not kept (%s)", sensor_id, error)
 
-    async def _until_ended(self, link: _Link) -> str:
-        """Wait until the link is lost or silent; return which."""
-        watch = asyncio.create_task(self._watch_silence(link))
-        try:
-            return await link.ended
-        finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
-
-    async def _watch_silence(self, link: _Link) -> None:
+    async def _beat(self, status: Callable[[], CollectorStatus]) -> NoReturn:
+        """Record once a minute, for everyone who has not paused, that the collector is up."""
         while True:
-            left_ns = link.heard_ns + round(self._silent_after_s * NS_PER_S) - self._clock.monotonic_ns()
-            if left_ns <= 0:
-                link.end(f"no data for {self._silent_after_s:g} s")
-                return
-            await self._clock.sleep(left_ns / NS_PER_S)
-
-    # Keeping
-
-    def _keep_frame(self, kind: Kind, link: _Link, frame: bytearray) -> None:
-        wall_ns, mono_ns = self._clock.now_ns(), self._clock.monotonic_ns()
-        if kind == "heart_rate_measurement":
-            link.heard_ns, link.has_sent = mono_ns, True
-        self._keep(Record(kind, link.subject_id, link.sensor_id, wall_ns, mono_ns, bytes(frame)))
-
-    def _note_link(self, sensor_id: str, state: LinkState, reason: str) -> None:
-        wall_ns, mono_ns = self._clock.now_ns(), self._clock.monotonic_ns()
-        payload = link_payload(state, reason)
-        if state in ("connected", "disconnected"):
-            why = f": {reason}" if reason else ""
-            _log.info("%s of %s %s%s", sensor_id, self._worn[sensor_id], state, why)
-        self._keep(Record("link_state", self._worn[sensor_id], sensor_id, wall_ns, mono_ns, payload))
-
-    def _keep(self, record: Record) -> None:
-        self.received[record.kind] += 1
-        try:
-            self._spool.put(record)
-        except SpoolFullError as error:
-            self._refuse(record, error)
-        except HomeError as error:
-            self.refused += 1
-            self._spool_failure = error
-            self.stop()
-
-    def _refuse(self, record: Record, error: SpoolFullError) -> None:
-        self.refused += 1
-        logged_ns = self._refusal_logged_ns
-        if logged_ns is None or record.mono_ns - logged_ns >= REFUSAL_LOG_INTERVAL_S * NS_PER_S:
-            self._refusal_logged_ns = record.mono_ns
-            _log.error("%s; %d records refused since the start", error, self.refused)
+            await self._clock.sleep(HEARTBEAT_INTERVAL_S)
+            try:
+                payload = (await asyncio.to_thread(status)).payload()
+            except HomeError as error:
+                self._fail(error)
+                continue
+            for seat in self._seats.values():
+                if seat.task is not None:
+                    self._keeper.keep_now("collector", seat.wearing, payload)
 
 
-def honour_cancellation() -> None:
-    """Raise if this task was cancelled while a library worked for it.
+def _continues(before: Wearing, now: Wearing | None) -> bool:
+    """Say whether the same person goes on wearing a sensor."""
+    return now is not None and (now.subject_id, now.from_ns) == (before.subject_id, before.from_ns)
 
-    `asyncio.wait_for`, which libraries use, loses a cancellation that comes together with the result before
-    Python 3.12 (gh-86296); without this, `run` would wait for such a task for ever.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+
+async def _end(seat: _Seat, reason: str) -> None:
+    """End a seat's task in good order; a second call only waits for it."""
+    task = seat.task
+    if task is not None:
+        if not task.cancelling():
+            seat.leave_reason = reason
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        seat.task = None
 
 
 async def _disconnect(client: BleakClient) -> None:
@@ -393,35 +347,4 @@ async def _disconnect(client: BleakClient) -> None:
         async with asyncio.timeout(DISCONNECT_TIMEOUT_S):
             await client.disconnect()
     except BLEAK_FAILURES as error:
-        _log.warning("%s: not disconnected cleanly (%s)", client.address, _said(error))
-
-
-async def _read(client: BleakClient, uuid: str) -> bytearray | None:
-    """Return a characteristic's value, or None if the sensor has none or does not let us read it."""
-    characteristic = client.services.get_characteristic(uuid)
-    if characteristic is None or "read" not in characteristic.properties:
-        return None
-    try:
-        return await client.read_gatt_char(characteristic)
-    except BleakGATTProtocolError:
-        return None
-
-
-async def _read_device_information(client: BleakClient) -> DeviceInformation:
-    values = {uuid: bytes(value) for uuid in FIELDS if (value := await _read(client, uuid)) is not None}
-    try:
-        return decode_device_information(values)
-    except FrameError as error:
-        _log.warning("%s: %s", client.address, error)
-        return DeviceInformation()
-
-
-def _battery_pct(level: bytearray | None) -> int | None:
-    try:
-        return None if level is None else decode_battery(bytes(level))
-    except FrameError:
-        return None
-
-
-def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+        _log.warning("%s: not disconnected cleanly (%s)", client.address, said(error))

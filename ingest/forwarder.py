@@ -2,11 +2,14 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from ingest.samples import Folded, SampleFold, SensorKey
+from ingest.rows import SensorKey
+from ingest.samples import Folded, SampleFold
+from ingest.settlement import Settlement, Settler
 from ingest.spool import Spool
+from ingest.storing import store_all_it_takes
 from store.clock import Clock
 from store.errors import EvenkeelError
 from store.timeseries import TimeSeriesStore
@@ -64,15 +67,24 @@ class Forwarder:
         Dates failures.
     first_retry_s : float
         Pause after the first failure.
+    keep_waveforms : bool
+        Whether raw frames of fast signals are stored too.
     """
 
     def __init__(
-        self, spool: Spool, store: TimeSeriesStore, clock: Clock, *, first_retry_s: float = FIRST_RETRY_S
+        self,
+        spool: Spool,
+        store: TimeSeriesStore,
+        clock: Clock,
+        *,
+        first_retry_s: float = FIRST_RETRY_S,
+        keep_waveforms: bool = False,
     ) -> None:
         self._spool = spool
         self._store = store
         self._clock = clock
         self._first_retry_s = first_retry_s
+        self._keep_waveforms = keep_waveforms
         self._stopping = threading.Event()
         self._is_draining = False
         self._bug: Exception | None = None
@@ -127,7 +139,8 @@ class Forwarder:
             self._note_failure(error)
 
     def _forward(self) -> None:
-        fold = SampleFold(self._spool.states())
+        fold = SampleFold(self._spool.states(), keep_waveforms=self._keep_waveforms)
+        settler = Settler()
         last_id = 0
         while not self._stopping.is_set() or self._is_draining:
             records = self._spool.read(last_id, BATCH_RECORDS)
@@ -136,22 +149,36 @@ class Forwarder:
                     return
                 self._spool.wait_beyond(last_id, IDLE_WAIT_S)
                 continue
-            if not self._has_persisted(fold.add(records)):
+            if not self._has_persisted(fold.add(records), settler):
                 return
             last_id = records[-1][0]
             self._held = dict(fold.held())
             if len(records) < BATCH_RECORDS:
                 self._stopping.wait(LINGER_S)
 
-    def _has_persisted(self, folded: Folded) -> bool:
-        """Store the samples, then let go of their records; False if stopped while the store failed."""
+    def _has_persisted(self, folded: Folded, settler: Settler) -> bool:
+        """Store the samples, then let go of their records; False if stopped while either failed."""
+        batches = [sourced.batch for sourced in folded.batches]
+        settlement = Settlement()
+
+        def store() -> int:
+            nonlocal settlement
+            stored = store_all_it_takes(self._store, batches)
+            settlement = settler.settle(folded, stored.refusals)
+            return stored.samples
+
+        def settle() -> int:
+            if settlement:
+                self._spool.settle(settlement)
+            return 0
+
+        return self._has_done(store) and self._has_done(settle)
+
+    def _has_done(self, attempt: Callable[[], int]) -> bool:
+        """Try until it works; `attempt` returns how many samples it stored. False if stopped meanwhile."""
         for pause_s in _pauses_s(self._first_retry_s):
             try:
-                stored = self._store.write(folded.batches)
-                if folded.quarantined:
-                    self._spool.quarantine(folded.quarantined)
-                if folded.settled:
-                    self._spool.acknowledge(folded.settled, folded.states, folded.values)
+                stored = attempt()
             except STORE_FAILURES as error:
                 self._note_failure(error)
                 if self._stopping.wait(pause_s):

@@ -4,8 +4,29 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["heart_rate_measurement", "battery_level", "link_state"]
-LinkState = Literal["started", "connected", "disconnected", "stopped"]
+Kind = Literal[
+    "heart_rate_measurement",
+    "battery_level",
+    "link_state",
+    "rsc_measurement",
+    "plx_continuous",
+    "plx_spot_check",
+    "temperature_measurement",
+    "current_time",
+    "polar_pmd",
+    "pinetime_steps",
+    "pinetime_motion",
+    "colmi_heart_rate_log",
+    "colmi_steps_log",
+    "colmi_sleep_log",
+    "colmi_spo2_log",
+    "colmi_hrv_log",
+    "colmi_battery",
+    "collector",
+]
+LinkState = Literal[
+    "started", "connected", "disconnected", "off_body", "on_body", "paused", "resumed", "stopped"
+]
 
 
 @dataclass(frozen=True, slots=True)

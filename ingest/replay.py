@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.collector import SILENT_AFTER_S, Collector
+from configs.settings import CollectorSettings
+from ingest.collector import Collector
 from ingest.forwarder import Forwarder
-from ingest.recording import RrRecording
 from ingest.records import Kind, Record, parse_link_payload
 from ingest.spool import Spool
 from ingest.spool_file import SpoolCounts
@@ -24,10 +24,14 @@ from ingest.virtual.packets import Packet, heart_rate_packets, unsendable_beats
 from ingest.virtual.strap import VirtualStrap
 from store.clock import Clock, VirtualClock
 from store.errors import ConfigError, RefusedError, SensorError
+from store.recording import RrRecording
 from store.timeseries import TimeSeriesStore
 from store.units import NS_PER_S
 
-STRAP_OFF_AFTER_S = round(SILENT_AFTER_S) - 10
+SILENT_AFTER_S = 30
+"""Of the collector that receives the recording."""
+
+STRAP_OFF_AFTER_S = SILENT_AFTER_S - 10
 """Straps switch off some time after they lose the heart; here before the collector gives up the link, so that
 a long gap is a strap that left, at a time that does not depend on this machine."""
 
@@ -111,6 +115,7 @@ async def replay(  # noqa: PLR0913 - one call, every argument named
     spool_path: Path,
     speed: float | None = None,
     progress: Callable[[float], None] = lambda _done_frac: None,
+    on_stored: Callable[[Spool], None] = lambda _spool: None,
 ) -> ReplayResult:
     """Replay a recording into a store as if it happened from `start_ns` on.
 
@@ -131,6 +136,8 @@ async def replay(  # noqa: PLR0913 - one call, every argument named
         So many times as fast as it happened; None is as fast as this machine can.
     progress : callable
         Called with the share that has been sent, 0-1.
+    on_stored : callable
+        Called with the spool before it is removed, to copy what it counted.
 
     When it is interrupted, what was sent so far is stored as a replay to the end would have stored it, so
     that one to the end completes it.
@@ -155,7 +162,7 @@ async def replay(  # noqa: PLR0913 - one call, every argument named
         await run.send_all(recording, speed, progress)
         is_whole = True
     finally:
-        counts = await asyncio.to_thread(_store_all, forwarder, spool, is_whole=is_whole)
+        counts = await asyncio.to_thread(_store_all, forwarder, spool, on_stored, is_whole=is_whole)
     return ReplayResult(
         beats=len(recording),
         unsendable=tuple(unsendable_beats(recording.rr_ms).tolist()),
@@ -183,7 +190,9 @@ class _Run:
         air = Air()
         self._adapter = VirtualAdapter(air)
         self._strap = VirtualStrap(air, sensor_id, advertising_interval_ms=ADVERTISING_INTERVAL_MS)
-        self._collector = Collector({sensor_id: subject_id}, self._tap, clock, self._adapter.radio)
+        settings = CollectorSettings(silent_after_s=SILENT_AFTER_S)
+        worn = {sensor_id: subject_id}
+        self._collector = Collector(worn, self._tap, clock, self._adapter.radio, settings=settings)
 
     @property
     def received(self) -> int:
@@ -340,12 +349,15 @@ def _new_spool(path: Path, clock: VirtualClock) -> Spool:
     return Spool(path, clock)
 
 
-def _store_all(forwarder: Forwarder, spool: Spool, *, is_whole: bool) -> SpoolCounts:
+def _store_all(
+    forwarder: Forwarder, spool: Spool, on_stored: Callable[[Spool], None], *, is_whole: bool
+) -> SpoolCounts:
     """Forward what is spooled; remove the spool unless it holds what only a store that works can take."""
     is_done = not is_whole
     try:
         forwarder.stop(drain=True)
         counts = spool.counts()
+        on_stored(spool)
         is_done = is_done or spool.is_empty()
     finally:
         spool.close(remove=is_done)

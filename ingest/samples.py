@@ -1,98 +1,52 @@
 """From records to samples: a pure fold, so that forwarding again after a crash gives the same samples.
 
-A record becomes one sample at its arrival (heart rate, battery, link state); the RR intervals of a heart
-rate packet become samples at their beat times, which `ingest.beats` finds. Records are settled, and may
-leave the spool, in order per sensor once all their samples are known.
+What a record says (`ingest.readings`) decides its lane (`ingest.lanes`). Each lane of a sensor settles its
+records in order once all their samples are known, and they may then leave the spool; a link state settles
+all, so that nothing waits for ever.
+
+Heart rate that a ring kept for every five minutes is left out where live heart rate of the same sensor had
+arrived in those five minutes, so that a download fills gaps and repeats nothing. The fold cannot take back a
+logged value that was stored before live samples of the same five minutes came, and it remembers 128 separate
+stretches of live heart rate, no more.
 """
 
-from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from math import nan
+from math import inf
 from typing import Any, Self
 
 import numpy as np
 
-from ingest.beats import BeatState, BeatTimes
-from ingest.decoders.battery import decode_battery
-from ingest.decoders.heart_rate import decode_heart_rate
-from ingest.records import Record, parse_link_payload
-from store.errors import DataError, FrameError
-from store.streams import BATTERY, HEART_RATE, LINK_STATE, RR_INTERVAL, STREAMS, Stream
-from store.timeseries import Batch
-from store.units import NS_PER_MS
+from ingest.lanes import Given, Lane, LaneName, lane_of, make_lane
+from ingest.readings import reading_of
+from ingest.readings.reading import Reading
+from ingest.records import Record
+from ingest.rows import Rows, Sample, SensorKey, SourcedBatch
+from store.errors import DataError
+from store.streams import LINK_STATE, PP_INTERVAL, RR_INTERVAL
 
-SAME_ARRIVAL_NS = NS_PER_MS
-"""Samples of one stream and sensor need distinct times. A record that arrives at or up to this long before
-the previous sample's time (coarse host clocks, virtual time) gets the nanosecond after it; one that arrives
-longer before it came after a clock step, and keeps its time."""
-
-SensorKey = tuple[str, str]
-"""Subject and sensor id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What one record says.
-
-    Attributes
-    ----------
-    stream : Stream
-        The stream of its one sample at arrival.
-    values : tuple
-        One per column of `stream`.
-    rr_ms : tuple of float
-        RR intervals, oldest first; their times are not in the record.
-    """
-
-    stream: Stream
-    values: tuple[float | str, ...]
-    rr_ms: tuple[float, ...] = ()
-
-
-def reading_of(record: Record) -> Reading:
-    """Return what a record says.
-
-    Raises
-    ------
-    DataError
-        If its payload is not what its kind should hold, or the kind is unknown.
-    """
-    match record.kind:
-        case "heart_rate_measurement":
-            heart = decode_heart_rate(record.payload)
-            contact = nan if heart.skin_contact is None else float(heart.skin_contact)
-            energy_kj = nan if heart.energy_kj is None else float(heart.energy_kj)
-            return Reading(HEART_RATE, (float(heart.heart_rate_bpm), contact, energy_kj), heart.rr_ms)
-        case "battery_level":
-            return Reading(BATTERY, (float(decode_battery(record.payload)),))
-        case "link_state":
-            return Reading(LINK_STATE, _link_state(record.payload))
-    raise DataError(
-        f"A record of {record.sensor_id} has the kind {record.kind!r}, which this version does not know; "
-        "forward it with the version that spooled it"
-    )
-
-
-def _link_state(payload: bytes) -> tuple[str, str]:
-    try:
-        return parse_link_payload(payload)
-    except (ValueError, KeyError, TypeError):
-        raise FrameError("A link state is not JSON with state and reason", payload) from None
+LATEST_NS = 2**63 - 1
+_INFINITE = frozenset({inf, -inf})
 
 
 def values_in(record: Record) -> Mapping[str, int]:
-    """Return how many samples of each stream a record will become; none if it cannot be decoded."""
+    """Return how many samples of each stream a record brings by itself; none if it cannot be decoded.
+
+    Epochs and differences of counters are made of several records, and waveforms may not be kept: those are
+    not among them. Logged heart rate is, though some may be left out.
+    """
     try:
-        return _values_of(reading_of(record))
+        reading = _checked_reading(record)
     except DataError:
         return {}
-
-
-def _values_of(reading: Reading) -> Mapping[str, int]:
+    counts = {stream.name: 1 for stream, _ in reading.at_arrival}
+    for timed in reading.timed:
+        counts[timed.stream.name] = counts.get(timed.stream.name, 0) + 1
     if reading.rr_ms:
-        return {reading.stream.name: 1, RR_INTERVAL.name: len(reading.rr_ms)}
-    return {reading.stream.name: 1}
+        counts[RR_INTERVAL.name] = len(reading.rr_ms)
+    if reading.pulses is not None and reading.pulses.values:
+        counts[PP_INTERVAL.name] = len(reading.pulses.values)
+    return counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +55,20 @@ class SensorState:
 
     Attributes
     ----------
-    beats : BeatState
-    stamps_ns : mapping of stream name to int
-        Time of the newest sample at arrival.
+    lanes : mapping of LaneName to mapping
+        State of each lane after its last settled record, as values that JSON can hold.
     """
 
-    beats: BeatState = field(default_factory=BeatState)
-    stamps_ns: Mapping[str, int] = field(default_factory=dict[str, int])
+    lanes: Mapping[LaneName, Mapping[str, Any]] = field(default_factory=dict[LaneName, Mapping[str, Any]])
 
     def as_json(self) -> dict[str, Any]:
         """Return the state as values that JSON can hold."""
-        return {"beats": self.beats.as_json(), "stamps_ns": dict(self.stamps_ns)}
+        return {"lanes": dict(self.lanes)}
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> Self:
         """Return the state that `as_json` gave."""
-        return cls(BeatState.from_json(held["beats"]), dict(held["stamps_ns"]))
+        return cls(dict(held["lanes"]))
 
 
 @dataclass(slots=True)
@@ -125,22 +77,19 @@ class Folded:
 
     Attributes
     ----------
-    batches : list of Batch
+    batches : list of SourcedBatch
         Samples to write before anything is acknowledged.
     settled : list of int
-        Ids of the records that may then leave the spool.
+        Ids of the records that may then leave the spool, ascending.
     states : dict of SensorKey to SensorState
-        After the last settled record, of each sensor that has one.
-    values : Counter of stream name
-        Samples that the settled records became, now or earlier.
+        After the last settled records, of each sensor that has one.
     quarantined : list of (int, str)
         Ids of records that could not be decoded, and why.
     """
 
-    batches: list[Batch] = field(default_factory=list[Batch])
+    batches: list[SourcedBatch] = field(default_factory=list[SourcedBatch])
     settled: list[int] = field(default_factory=list[int])
     states: dict[SensorKey, SensorState] = field(default_factory=dict[SensorKey, SensorState])
-    values: Counter[str] = field(default_factory=Counter[str])
     quarantined: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
 
 
@@ -151,14 +100,19 @@ class SampleFold:
     ----------
     states : mapping of SensorKey to SensorState
         As of the records settled so far. Those after them have to be added, again if need be.
+    keep_waveforms : bool
+        Whether raw frames of fast signals become samples too.
     """
 
-    def __init__(self, states: Mapping[SensorKey, SensorState]) -> None:
-        self._sensors = {key: _SensorFold(state) for key, state in states.items()}
+    def __init__(self, states: Mapping[SensorKey, SensorState], *, keep_waveforms: bool = False) -> None:
+        self._keep_waveforms = keep_waveforms
+        self._sensors = {
+            key: _SensorFold(state, keep_waveforms=keep_waveforms) for key, state in states.items()
+        }
 
     def held(self) -> Mapping[SensorKey, int]:
         """Return how many records of each sensor wait for later ones; its next link state settles all."""
-        return {key: len(sensor.pending) for key, sensor in self._sensors.items() if sensor.pending}
+        return {key: sensor.held for key, sensor in self._sensors.items() if sensor.held}
 
     def add(self, records: Iterable[tuple[int, Record]]) -> Folded:
         """Take the next records of all sensors, as (id, record), and return what they add.
@@ -166,94 +120,119 @@ class SampleFold:
         A `started` link state from before the sensor's newest sample begins anew, as if there had been
         nothing: the past is being replayed, and the same records have to become the same samples.
         """
-        folded, rows = Folded(), _Rows()
+        folded, rows = Folded(), Rows()
         touched: set[SensorKey] = set()
         for record_id, record in records:
             try:
-                reading = reading_of(record)
+                reading = _checked_reading(record)
+                lane = lane_of(reading)
             except DataError as error:
                 folded.quarantined.append((record_id, str(error)))
                 continue
             key = (record.subject_id, record.sensor_id)
             if key not in self._sensors:
-                self._sensors[key] = _SensorFold(SensorState())
-            self._sensors[key].take(record_id, record, reading, rows)
+                self._sensors[key] = _SensorFold(SensorState(), keep_waveforms=self._keep_waveforms)
+            rows.add(key, self._sensors[key].take(lane, Given(record_id, record, reading)))
             touched.add(key)
         for key in sorted(touched):
-            self._sensors[key].settle(key, folded)
+            if settled := self._sensors[key].let_go():
+                folded.settled += settled
+                folded.states[key] = self._sensors[key].state
+        folded.settled.sort()
         folded.batches = rows.batches()
         return folded
 
 
-class _Rows:
-    """Samples by stream and sensor, while they are collected."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, SensorKey], tuple[list[int], list[tuple[float | str, ...]]]] = {}
-
-    def add(self, stream: Stream, key: SensorKey, t_ns: int, values: tuple[float | str, ...]) -> None:
-        times_ns, rows = self._rows.setdefault((stream.name, key), ([], []))
-        times_ns.append(t_ns)
-        rows.append(values)
-
-    def batches(self) -> list[Batch]:
-        return [
-            Batch(
-                STREAMS[name],
-                subject_id,
-                sensor_id,
-                np.array(times_ns, np.int64),
-                dict(zip(STREAMS[name].column_names(), map(np.array, zip(*rows, strict=True)), strict=True)),
-            )
-            for (name, (subject_id, sensor_id)), (times_ns, rows) in self._rows.items()
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    record_id: int
-    values: Mapping[str, int]
-    stamps_ns: Mapping[str, int]
-
-
 class _SensorFold:
-    """The fold of one sensor's records."""
+    """The lanes of one sensor, each made when its first record comes."""
 
-    def __init__(self, state: SensorState) -> None:
-        self._beats = BeatTimes(state.beats)
-        self._stamps_ns: Mapping[str, int] = state.stamps_ns
-        self.pending: deque[_Pending] = deque()
+    def __init__(self, state: SensorState, *, keep_waveforms: bool) -> None:
+        self._keep_waveforms = keep_waveforms
+        self._done: list[int] = []
+        self._lanes: dict[LaneName, Lane] = {}
+        for name, held in state.lanes.items():
+            self._lanes[name] = self._made_lane(name, held)
 
-    def take(self, record_id: int, record: Record, reading: Reading, rows: _Rows) -> None:
-        """Add the record's sample at arrival, and all beats whose times are now known."""
-        key = (record.subject_id, record.sensor_id)
-        if reading.stream is LINK_STATE:
-            beats = self._beats.close()
-            if reading.values[0] == "started" and record.wall_ns < self._newest_ns():
-                self._beats, self._stamps_ns = BeatTimes(), dict[str, int]()
-        else:
-            beats = self._beats.feed(record.wall_ns, record.mono_ns, reading.rr_ms)
-        for t_ns, rr_ms in beats:
-            rows.add(RR_INTERVAL, key, t_ns, (rr_ms,))
-        rows.add(reading.stream, key, self._stamp_ns(reading.stream, record.wall_ns), reading.values)
-        self.pending.append(_Pending(record_id, _values_of(reading), self._stamps_ns))
+    @property
+    def held(self) -> int:
+        """How many records wait for later ones."""
+        return sum(lane.held for lane in self._lanes.values())
 
-    def settle(self, key: SensorKey, folded: Folded) -> None:
-        """Hand over the records all of whose samples are known."""
-        settled = [self.pending.popleft() for _ in range(len(self.pending) - self._beats.held)]
-        if not settled:
-            return
-        folded.settled += [record.record_id for record in settled]
-        for record in settled:
-            folded.values.update(record.values)
-        folded.states[key] = SensorState(self._beats.state, settled[-1].stamps_ns)
+    @property
+    def state(self) -> SensorState:
+        """Of each lane, after the last record it let go."""
+        return SensorState({name: lane.state for name, lane in self._lanes.items()})
 
-    def _stamp_ns(self, stream: Stream, wall_ns: int) -> int:
-        previous_ns = self._stamps_ns.get(stream.name)
-        if previous_ns is not None and wall_ns <= previous_ns <= wall_ns + SAME_ARRIVAL_NS:
-            wall_ns = previous_ns + 1
-        self._stamps_ns = {**self._stamps_ns, stream.name: wall_ns}
-        return wall_ns
+    def take(self, name: LaneName, given: Given) -> list[Sample]:
+        """Add the next record to its lane, and return all samples that are now known."""
+        samples: list[Sample] = []
+        if any(stream is LINK_STATE for stream, _ in given.reading.at_arrival):
+            samples += self._closed(given)
+        if name not in self._lanes:
+            self._lanes[name] = self._made_lane(name, {})
+        return samples + self._lanes[name].take(given)
 
-    def _newest_ns(self) -> int:
-        return max(self._beats.state.last_ns or 0, *self._stamps_ns.values(), 0)
+    def let_go(self) -> list[int]:
+        """Return the ids of the records all of whose samples are known."""
+        done, self._done = self._done, []
+        for lane in self._lanes.values():
+            done += lane.let_go()
+        return done
+
+    def _closed(self, given: Given) -> list[Sample]:
+        """End what waits for more, for the link has changed; begin anew where the past is replayed."""
+        samples = [sample for lane in self._lanes.values() for sample in lane.close()]
+        if given.reading.at_arrival[0][1][0] == "started":
+            self._done = self.let_go()
+            if given.record.wall_ns < max((lane.newest_ns for lane in self._lanes.values()), default=0):
+                self._lanes = {}
+            elif "plain" in self._lanes:
+                self._lanes["plain"].arrivals.forget_counts()
+        return samples
+
+    def _made_lane(self, name: LaneName, state: Mapping[str, Any]) -> Lane:
+        return make_lane(name, state, self._is_live, keep_waveforms=self._keep_waveforms)
+
+    def _is_live(self, slot: int) -> bool:
+        return any(slot in lane.arrivals.state.live for lane in self._lanes.values())
+
+
+def _checked_reading(record: Record) -> Reading:
+    """Return what a record says, if a store can hold it.
+
+    Raises
+    ------
+    DataError
+        If not, or if its reader fails: one record that nobody can read must not stop all others.
+    """
+    try:
+        reading = reading_of(record)
+        _check(record, reading)
+    except DataError:
+        raise
+    except Exception as error:  # the boundary of one record: quarantined with its bytes
+        raise DataError(
+            f"A {record.kind} record of {record.sensor_id} cannot be read by this version "
+            f"({type(error).__name__}: {error}); report it with its bytes"
+        ) from error
+    return reading
+
+
+def _check(record: Record, reading: Reading) -> None:
+    rows = [reading.rr_ms, *(values for _, values in reading.at_arrival)]
+    rows += [timed.values for timed in reading.timed]
+    rows += reading.pulses.values if reading.pulses else ()
+    if not all(map(_INFINITE.isdisjoint, rows)):
+        raise DataError(
+            f"A {record.kind} record of {record.sensor_id} holds infinity; needed: finite numbers"
+        )
+    if any(not 0 <= timed.t_ns <= LATEST_NS for timed in reading.timed):
+        raise DataError(
+            f"A {record.kind} record of {record.sensor_id} is of a time outside 1970 to 2262; check its clock"
+        )
+    motion = reading.motion
+    if motion is not None and not (motion.rate_hz > 0 and np.isfinite(motion.acc_g).all()):
+        raise DataError(
+            f"A {record.kind} record of {record.sensor_id} holds acceleration at {motion.rate_hz} Hz that is "
+            "not all finite; needed are finite numbers at a positive rate"
+        )

@@ -9,15 +9,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.collector import SILENT_AFTER_S, Collector, OnDeviceInfo
+from configs.settings import CollectorSettings
+from ingest.collector import Collector, OnDeviceInfo
 from ingest.forwarder import Forwarder
+from ingest.heartbeat import CollectorStatus
+from ingest.memory import WearableMemory
 from ingest.radio import Radio
 from ingest.records import Record, link_payload
+from ingest.roster import Roster
 from ingest.samples import values_in
 from ingest.spool import Spool
 from ingest.spool_file import SpoolCounts
 from store.clock import Clock
 from store.timeseries import TimeSeriesStore
+from store.units import NS_PER_S
+
+_DEFAULTS = CollectorSettings()
 
 DRAIN_BATCH = 10_000
 """Records looked at a time when a spool is searched for its sensors."""
@@ -30,7 +37,7 @@ class Collected:
     Attributes
     ----------
     received : mapping of stream name to int
-        Samples in the records that arrived.
+        Samples in the records that arrived and were taken.
     refused : int
         Records that the full spool did not take.
     counts : SpoolCounts
@@ -50,13 +57,13 @@ class Tally:
         self._spool = spool
 
     def put(self, record: Record) -> None:
-        """Count the record and spool it."""
-        self.received.update(values_in(record))
+        """Spool the record and count it."""
         self._spool.put(record)
+        self.received.update(values_in(record))
 
 
 async def collect(  # noqa: PLR0913 - one call, every argument named
-    worn: Mapping[str, str],
+    worn: Mapping[str, str] | Roster,
     *,
     store: TimeSeriesStore,
     spool: Spool,
@@ -64,16 +71,19 @@ async def collect(  # noqa: PLR0913 - one call, every argument named
     radio: Radio,
     until: asyncio.Event,
     on_device_info: OnDeviceInfo | None = None,
-    silent_after_s: float = SILENT_AFTER_S,
+    settings: CollectorSettings = _DEFAULTS,
+    memory_path: Path | None = None,
 ) -> Collected:
     """Collect from worn sensors until `until` is set, then forward what is spooled.
 
     Parameters
     ----------
-    worn : mapping of sensor address to subject id
+    worn : mapping of sensor address to subject id, or Roster
     until : asyncio.Event
-    on_device_info, silent_after_s
+    on_device_info, settings
         As `Collector` takes them.
+    memory_path : Path, optional
+        File in which to remember up to when the memory of wearables was downloaded.
 
     Raises
     ------
@@ -83,8 +93,17 @@ async def collect(  # noqa: PLR0913 - one call, every argument named
         If the spool cannot write.
     """
     tally = Tally(spool)
-    collector = Collector(worn, tally, clock, radio, on_device_info, silent_after_s=silent_after_s)
-    forwarder = Forwarder(spool, store, clock)
+    forwarder = Forwarder(spool, store, clock, keep_waveforms=settings.keep_waveforms)
+    collector = Collector(
+        worn,
+        tally,
+        clock,
+        radio,
+        on_device_info,
+        settings=settings,
+        status=lambda: _status(spool, forwarder, clock),
+        memory=await asyncio.to_thread(WearableMemory, memory_path, spool.flush),
+    )
     forwarder.start()
     stopper = asyncio.create_task(_stop_when(until, collector))
     try:
@@ -93,6 +112,12 @@ async def collect(  # noqa: PLR0913 - one call, every argument named
         stopper.cancel()
         await asyncio.to_thread(forwarder.stop, drain=True)
     return Collected(tally.received, collector.refused, await asyncio.to_thread(spool.counts))
+
+
+def _status(spool: Spool, forwarder: Forwarder, clock: Clock) -> CollectorStatus:
+    since_ns = forwarder.state.failing_since_ns
+    down_s = 0.0 if since_ns is None else max(0, clock.now_ns() - since_ns) / NS_PER_S
+    return CollectorStatus(spool.used_bytes(), spool.counts().waiting_frames, down_s)
 
 
 async def _stop_when(until: asyncio.Event, collector: Collector) -> None:
@@ -108,7 +133,7 @@ def stop_on_signals(until: asyncio.Event) -> None:
             loop.add_signal_handler(number, until.set)
 
 
-def drain(path: Path, store: TimeSeriesStore, clock: Clock) -> SpoolCounts:
+def drain(path: Path, store: TimeSeriesStore, clock: Clock, *, keep_waveforms: bool = False) -> SpoolCounts:
     """Forward everything that a collector which is gone left in its spool.
 
     Each sensor gets a `stopped` record first, so that no beat waits for a packet that will never come.
@@ -121,13 +146,13 @@ def drain(path: Path, store: TimeSeriesStore, clock: Clock) -> SpoolCounts:
         If the spool cannot write.
     """
     # Without limit: a spool that is full has to be drained, and the `stopped` records need room.
-    with Spool(path, clock, capacity_bytes=sys.maxsize) as spool:
+    with Spool(path, clock, capacity_bytes=sys.maxsize, least_free_bytes=0) as spool:
         payload = link_payload("stopped", "drained after the collector ended")
         for subject_id, sensor_id in sorted(_waiting_sensors(spool)):
             spool.put(
                 Record("link_state", subject_id, sensor_id, clock.now_ns(), clock.monotonic_ns(), payload)
             )
-        forwarder = Forwarder(spool, store, clock)
+        forwarder = Forwarder(spool, store, clock, keep_waveforms=keep_waveforms)
         forwarder.start()
         forwarder.stop(drain=True)
         return spool.counts()

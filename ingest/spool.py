@@ -6,23 +6,29 @@ Records that can never become samples are quarantined with their bytes, not drop
 a spool over its capacity refuses the next record, aloud.
 """
 
+import shutil
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ingest.records import Record
-from ingest.samples import SensorKey, SensorState
+from ingest.settlement import Settlement
 from ingest.spool_file import SpoolFile, SpoolFullError
 from store.clock import Clock
 from store.errors import EvenkeelError, HomeError
 
-__all__ = ["Spool", "SpoolFullError"]
+__all__ = ["Spool", "SpoolAlarm", "SpoolFullError"]
 
-DEFAULT_CAPACITY_BYTES = 1 << 30
-"""13 million records of 80 bytes: five months of one strap at a packet a second, without a store."""
+DEFAULT_CAPACITY_BYTES = 2_000_000_000
+"""A month of one strap at a packet a second, with its acceleration, without a store; `benchmarks.spool`."""
+
+LEAST_FREE_BYTES = 32 << 20
+"""Left free on the disk. A full disk would take no acknowledgement either, and a spool that cannot forget
+what is stored would stay full for ever; nor could the registry and the log say what is wrong. Far more
+than the 4 MB that SQLite's log may need again to be moved into the database."""
 
 QUEUE_LIMIT = 50_000
 """Records that may wait for the disk, about 15 MB. At a few hundred a second this outlasts any disk that
@@ -33,6 +39,14 @@ GROUP_COMMIT_S = 0.01
 
 FULL_DISK_RETRY_S = 1.0
 """How often a full disk is tried again; someone has to make room first, which takes longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolAlarm:
+    """Records are being refused: since when, nanoseconds UTC, and why."""
+
+    since_ns: int
+    reason: str
 
 
 class Spool(SpoolFile):
@@ -47,6 +61,8 @@ class Spool(SpoolFile):
     capacity_bytes : int
         Size of the records and what is kept about them beyond which `put` refuses; what is queued at that
         moment is still written.
+    least_free_bytes : int
+        Room on the disk below which `put` refuses.
 
     Raises
     ------
@@ -56,9 +72,17 @@ class Spool(SpoolFile):
         If another process has it open.
     """
 
-    def __init__(self, path: Path, clock: Clock, *, capacity_bytes: int = DEFAULT_CAPACITY_BYTES) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        capacity_bytes: int = DEFAULT_CAPACITY_BYTES,
+        least_free_bytes: int = LEAST_FREE_BYTES,
+    ) -> None:
         super().__init__(path, clock)
         self._capacity_bytes = capacity_bytes
+        self._least_free_bytes = least_free_bytes
         self._queue_lock = threading.Lock()
         self._queued = threading.Condition(self._queue_lock)
         self._committed = threading.Condition(self._queue_lock)
@@ -66,7 +90,8 @@ class Spool(SpoolFile):
         self._is_urgent = self._is_closing = False
         self._accepted = self._written = 0
         self._disk_full: str | None = None
-        self._over_capacity: str | None = None
+        self._no_room: str | None = None
+        self._refusing_since_ns: int | None = None
         self._failure: EvenkeelError | None = None
         self._check_capacity()
         self._writer = threading.Thread(target=self._write_queued, name="spool-writer", daemon=True)
@@ -88,7 +113,7 @@ class Spool(SpoolFile):
                 raise HomeError(
                     f"The spool {self._path} is closed; a record of {record.sensor_id} came after"
                 )
-            if full := self._disk_full or self._over_capacity:
+            if full := self._disk_full or self._no_room:
                 raise SpoolFullError(full)
             if len(self._queue) >= QUEUE_LIMIT:
                 raise SpoolFullError(
@@ -99,6 +124,15 @@ class Spool(SpoolFile):
             self._accepted += 1
             if len(self._queue) == 1:
                 self._queued.notify()
+
+    @property
+    def alarm(self) -> SpoolAlarm | None:
+        """Whether `put` refuses for want of room; None while there is."""
+        with self._queue_lock:
+            reason = self._disk_full or self._no_room
+            if reason is None or self._refusing_since_ns is None:
+                return None
+            return SpoolAlarm(self._refusing_since_ns, reason)
 
     def flush(self) -> None:
         """Wait until every record put so far is on disk.
@@ -124,14 +158,9 @@ class Spool(SpoolFile):
         with self._queue_lock:
             return self._committed.wait_for(lambda: self.newest_id > record_id, timeout_s)
 
-    def acknowledge(
-        self,
-        record_ids: Sequence[int],
-        states: Mapping[SensorKey, SensorState],
-        values: Mapping[str, int],
-    ) -> None:
-        """As `SpoolFile.acknowledge`; the room it makes is there for the next `put`."""
-        super().acknowledge(record_ids, states, values)
+    def settle(self, settlement: Settlement) -> None:
+        """As `SpoolFile.settle`; the room it makes is there for the next `put`."""
+        super().settle(settlement)
         self._check_capacity()
 
     def is_empty(self) -> bool:
@@ -186,11 +215,18 @@ class Spool(SpoolFile):
 
     def _next_group(self) -> list[Record]:
         """Wait for records and return them; they stay queued until they are on disk. Empty when closed."""
+        while self._no_room is not None and not self._is_awaited(FULL_DISK_RETRY_S):
+            self._check_capacity()
+        self._is_awaited(None)
         with self._queue_lock:
-            self._queued.wait_for(lambda: self._queue or self._is_closing)
             self._queued.wait_for(lambda: self._is_urgent or self._is_closing, GROUP_COMMIT_S)
             self._is_urgent = False
             return list(self._queue)
+
+    def _is_awaited(self, timeout_s: float | None) -> bool:
+        """Wait until there is something to do; return whether there is."""
+        with self._queue_lock:
+            return bool(self._queued.wait_for(lambda: self._queue or self._is_closing, timeout_s))
 
     def _has_committed(self, group: list[Record]) -> bool:
         try:
@@ -203,27 +239,46 @@ class Spool(SpoolFile):
                 self._queue.popleft()
             self._written += len(group)
             self._disk_full = None
+            self._note_refusal()
             self._committed.notify_all()
         return True
 
     def _wait_for_room(self, error: SpoolFullError, waiting: int) -> None:
         with self._queue_lock:
             self._disk_full = f"{error}; {waiting} records wait in memory"
+            self._note_refusal()
             self._committed.notify_all()
             if self._is_closing:
                 raise SpoolFullError(f"{error}; {waiting} records are lost")
             self._queued.wait_for(lambda: self._is_closing, FULL_DISK_RETRY_S)
 
     def _check_capacity(self) -> None:
-        used_bytes = self.used_bytes()
-        over = used_bytes >= self._capacity_bytes
+        reason = self._why_no_room()
         with self._queue_lock:
-            self._over_capacity = (
+            self._no_room = reason
+            self._note_refusal()
+
+    def _why_no_room(self) -> str | None:
+        used_bytes = self.used_bytes()
+        if used_bytes >= self._capacity_bytes:
+            return (
                 f"The spool {self._path} holds {used_bytes} bytes; its capacity is {self._capacity_bytes}; "
                 "bring the store back so that records leave the spool, or new ones are lost"
-                if over
-                else None
             )
+        # What left records made room for within the file is free too.
+        free_bytes = shutil.disk_usage(self._path.parent).free + self.unused_bytes()
+        if free_bytes < self._least_free_bytes:
+            return (
+                f"The disk of the spool {self._path} has room for {free_bytes} bytes; needed are "
+                f"{self._least_free_bytes}; make room, or new records are lost"
+            )
+        return None
+
+    def _note_refusal(self) -> None:
+        if self._disk_full is None and self._no_room is None:
+            self._refusing_since_ns = None
+        elif self._refusing_since_ns is None:
+            self._refusing_since_ns = self._clock.now_ns()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

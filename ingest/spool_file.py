@@ -1,5 +1,8 @@
 """The file of a spool: records, quarantine, sensor states and counters, each change one transaction.
 
+What a settled record leaves behind (the state after it, the counts and hashes of its samples) is saved in the
+transaction that forgets it, so that a crash at any moment neither loses nor counts twice.
+
 SQLite in WAL mode with `synchronous=FULL`: what a method wrote is on disk when it returns.
 """
 
@@ -7,6 +10,7 @@ import itertools
 import json
 import sqlite3
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,37 +18,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from ingest import spool_hours
 from ingest.records import Kind, Record
-from ingest.samples import SensorKey, SensorState, values_in
+from ingest.rows import SensorKey
+from ingest.samples import SensorState
+from ingest.settlement import Settlement
+from ingest.spool_schema import prepare
 from store.clock import Clock
 from store.errors import ConfigError, HomeError, RefusedError
+from store.ledger_digest import NS_PER_HOUR, HourCounters
 
 BUSY_TIMEOUT_S = 10.0
 """Nobody else writes to the file; a backup may hold it for a moment."""
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE records (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL, subject_id TEXT NOT NULL, sensor_id TEXT NOT NULL,
-    wall_ns INTEGER NOT NULL, mono_ns INTEGER NOT NULL, payload BLOB NOT NULL
-);
-CREATE TABLE quarantine (
-    id INTEGER PRIMARY KEY,
-    kind TEXT NOT NULL, subject_id TEXT NOT NULL, sensor_id TEXT NOT NULL,
-    wall_ns INTEGER NOT NULL, mono_ns INTEGER NOT NULL, payload BLOB NOT NULL,
-    error TEXT NOT NULL, quarantined_ns INTEGER NOT NULL
-);
-CREATE TABLE sensor_states (
-    subject_id TEXT NOT NULL, sensor_id TEXT NOT NULL, state TEXT NOT NULL,
-    PRIMARY KEY (subject_id, sensor_id)
-) WITHOUT ROWID;
-CREATE TABLE counters (
-    stage TEXT NOT NULL, what TEXT NOT NULL, count INTEGER NOT NULL,
-    PRIMARY KEY (stage, what)
-) WITHOUT ROWID;
-"""
+LOG_BYTES = 4 << 20
+"""What SQLite's log shrinks to once it is in the database, which it is after 1,000 pages of 4 kB."""
+
 _FRAMES = "frames"
+_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+"""SQLite says the second when the index of its log, in a file of its own, cannot grow."""
 
 
 class SpoolFullError(ConfigError):
@@ -109,11 +101,18 @@ class SpoolFile:
             self._only_user = _claimed(path)
             self._database = _opened(path)
             self._next_id = _next_id(self._database)
+            self._pruned_hour = 0
         except (OSError, sqlite3.Error) as error:
             raise HomeError(
                 f"The spool {path} cannot be used ({error}); needed is a file that this user may write: "
                 "check its owner and the disk, or choose another directory with --home"
             ) from None
+
+    @property
+    def spool_id(self) -> uuid.UUID:
+        """Names this spool among all there ever were: what it counted is counted once."""
+        with self._reading() as database:
+            return uuid.UUID(database.execute("SELECT spool_id FROM identity").fetchone()[0])
 
     @property
     def newest_id(self) -> int:
@@ -128,9 +127,10 @@ class SpoolFile:
         SpoolFullError
             If the disk is full; none was appended.
         """
+        by_hour = spool_hours.counted(records)
         counts = Counter({_FRAMES: len(records)})
-        for record in records:
-            counts.update(values_in(record))
+        for (_, stream, _, _), count in by_hour.items():
+            counts[stream] += count
         rows = [
             (record_id, r.kind, r.subject_id, r.sensor_id, r.wall_ns, r.mono_ns, r.payload)
             for record_id, r in zip(itertools.count(self._next_id), records)
@@ -138,6 +138,7 @@ class SpoolFile:
         with self._transaction() as database:
             database.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             _count(database, "spooled", counts)
+            spool_hours.add_spooled(database, by_hour)
         self._next_id += len(records)
 
     def read(self, after_id: int, limit: int) -> list[tuple[int, Record]]:
@@ -149,49 +150,56 @@ class SpoolFile:
         return [(row[0], _record(row)) for row in rows]
 
     def states(self) -> dict[SensorKey, SensorState]:
-        """Return the sensor states saved by `acknowledge`."""
+        """Return the sensor states saved by `settle`."""
         with self._reading() as database:
             rows = database.execute("SELECT subject_id, sensor_id, state FROM sensor_states").fetchall()
         return {
             (subject, sensor): SensorState.from_json(json.loads(state)) for subject, sensor, state in rows
         }
 
-    def acknowledge(
-        self,
-        record_ids: Sequence[int],
-        states: Mapping[SensorKey, SensorState],
-        values: Mapping[str, int],
-    ) -> None:
-        """Forget records that are stored, and save the states after them, in one transaction.
+    def settle(self, settlement: Settlement) -> None:
+        """Forget records that are stored, put those that never can be aside, and remember what is needed.
+
+        All in one transaction; quarantined records keep their bytes.
+
+        Raises
+        ------
+        SpoolFullError
+            If the disk is full; nothing was changed.
+        """
+        states = [(*key, json.dumps(state.as_json())) for key, state in settlement.states.items()]
+        values: Counter[str] = Counter()
+        for (_, stream, _), digested in settlement.samples.items():
+            values[stream] += len(digested.t_ns)
+        now_ns = self._clock.now_ns()
+        with self._transaction() as database:
+            _quarantine(database, settlement.quarantined, now_ns)
+            values[_FRAMES] = _forget(database, settlement.forwarded)
+            database.executemany("REPLACE INTO sensor_states VALUES (?, ?, ?)", states)
+            _count(database, "forwarded", values)
+            spool_hours.add_acknowledged(database, settlement.samples)
+            if now_ns // NS_PER_HOUR != self._pruned_hour:
+                spool_hours.prune(database, now_ns)
+        self._pruned_hour = now_ns // NS_PER_HOUR
+
+    def hours(self, since_hour: int = 0) -> list[HourCounters]:
+        """Return what was spooled and acknowledged by series and UTC hour, cumulative; kept for 60 days.
 
         Parameters
         ----------
-        record_ids : sequence of int
-        states : mapping of SensorKey to SensorState
-            After the last of the records, of each of their sensors.
-        values : mapping of stream name to int
-            Samples that the records became, for `counts`.
+        since_hour : int
+            First hour to return, whole hours since 1970.
         """
-        saved = [(*key, json.dumps(state.as_json())) for key, state in states.items()]
-        with self._transaction() as database:
-            database.executemany(
-                "DELETE FROM records WHERE id = ?", [(record_id,) for record_id in record_ids]
-            )
-            database.executemany("REPLACE INTO sensor_states VALUES (?, ?, ?)", saved)
-            _count(database, "forwarded", {_FRAMES: len(record_ids), **values})
+        with self._reading() as database:
+            return spool_hours.hours(database, since_hour)
 
-    def quarantine(self, errors: Sequence[tuple[int, str]]) -> None:
-        """Move records that can never become samples, given as (id, why), out of the queue; they are kept."""
-        now_ns = self._clock.now_ns()
-        with self._transaction() as database:
-            moved = database.executemany(
-                "INSERT INTO quarantine SELECT *, ?, ? FROM records WHERE id = ?",
-                [(error, now_ns, record_id) for record_id, error in errors],
-            ).rowcount
-            database.executemany(
-                "DELETE FROM records WHERE id = ?", [(record_id,) for record_id, _ in errors]
-            )
-            _count(database, "quarantined", {_FRAMES: moved})
+    def waiting_since_ns(self) -> dict[SensorKey, int]:
+        """Return when the oldest record arrived that each sensor still has here, nanoseconds UTC."""
+        with self._reading() as database:
+            rows = database.execute(
+                "SELECT subject_id, sensor_id, min(wall_ns) FROM records GROUP BY subject_id, sensor_id"
+            ).fetchall()
+        return {(subject_id, sensor_id): wall_ns for subject_id, sensor_id, wall_ns in rows}
 
     def quarantined(self) -> list[Quarantined]:
         """Return the quarantined records, oldest first."""
@@ -211,12 +219,18 @@ class SpoolFile:
 
     def used_bytes(self) -> int:
         """Return the size of what is held, without the room that left records made."""
+        return self._pages_bytes("page_count") - self._pages_bytes("freelist_count")
+
+    def unused_bytes(self) -> int:
+        """Return the room that left records made."""
+        return self._pages_bytes("freelist_count")
+
+    def _pages_bytes(self, pragma: str) -> int:
         with self._reading() as database:
-            pages, free, page_bytes = (
-                database.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("page_count", "freelist_count", "page_size")
+            pages, page_bytes = (
+                database.execute(f"PRAGMA {name}").fetchone()[0] for name in (pragma, "page_size")
             )
-        return (pages - free) * page_bytes
+        return pages * page_bytes
 
     def close(self, *, remove: bool = False) -> None:
         """Close the file and let others open it; or remove it, before anybody else can."""
@@ -245,7 +259,7 @@ class SpoolFile:
                 yield self._database
                 self._database.execute("COMMIT")
             except sqlite3.Error as error:
-                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                if getattr(error, "sqlite_errorcode", None) in _FULL:
                     raise SpoolFullError(
                         f"The disk of the spool {self._path} is full; make room, or new records are lost"
                     ) from None
@@ -302,15 +316,15 @@ def _opened(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=FULL")
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-    elif version != SCHEMA_VERSION:
+    # Some builds overwrite all that is deleted: every record would be written a third time, and to forget
+    # what a full disk holds would take as much room again.
+    database.execute("PRAGMA secure_delete=FAST")
+    database.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
+    try:
+        prepare(database, path)
+    except BaseException:
         database.close()
-        raise HomeError(
-            f"The spool {path} has format {version}; needed is {SCHEMA_VERSION}: "
-            "forward it with the version of evenkeel that made it, then remove it"
-        )
+        raise
     return database
 
 
@@ -318,6 +332,20 @@ def _next_id(database: sqlite3.Connection) -> int:
     # Ids are never used twice, also after records have left: they order everything.
     row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
     return 1 if row is None else row[0] + 1
+
+
+def _forget(database: sqlite3.Connection, record_ids: Sequence[int]) -> int:
+    ids = [(record_id,) for record_id in record_ids]
+    return max(0, database.executemany("DELETE FROM records WHERE id = ?", ids).rowcount)
+
+
+def _quarantine(database: sqlite3.Connection, errors: Sequence[tuple[int, str]], now_ns: int) -> None:
+    moved = database.executemany(
+        "INSERT INTO quarantine SELECT *, ?, ? FROM records WHERE id = ?",
+        [(error, now_ns, record_id) for record_id, error in errors],
+    ).rowcount
+    _forget(database, [record_id for record_id, _ in errors])
+    _count(database, "quarantined", {_FRAMES: max(moved, 0)})
 
 
 def _count(database: sqlite3.Connection, stage: str, counts: Mapping[str, int]) -> None:
@@ -328,23 +356,13 @@ def _count(database: sqlite3.Connection, stage: str, counts: Mapping[str, int]) 
 
 
 def _counts(database: sqlite3.Connection) -> SpoolCounts:
-    # One statement, so that all counts are of the same moment.
-    rows = database.execute(
-        "SELECT stage, what, count FROM counters UNION ALL SELECT 'waiting', ?, count(*) FROM records",
-        (_FRAMES,),
-    ).fetchall()
-    held: dict[str, dict[str, int]] = {"spooled": {}, "forwarded": {}, "quarantined": {}, "waiting": {}}
-    for stage, what, count in rows:
+    held: dict[str, dict[str, int]] = {"spooled": {}, "forwarded": {}, "quarantined": {}}
+    for stage, what, count in database.execute("SELECT stage, what, count FROM counters").fetchall():
         held[stage][what] = count
-    frames = {stage: counts.pop(_FRAMES, 0) for stage, counts in held.items()}
-    return SpoolCounts(
-        frames["spooled"],
-        frames["forwarded"],
-        frames["quarantined"],
-        frames["waiting"],
-        held["spooled"],
-        held["forwarded"],
-    )
+    spooled, forwarded, quarantined = (held[stage].pop(_FRAMES, 0) for stage in held)
+    # To count the records themselves would read all of them, which may be gigabytes.
+    waiting = spooled - forwarded - quarantined
+    return SpoolCounts(spooled, forwarded, quarantined, waiting, held["spooled"], held["forwarded"])
 
 
 def _record(row: Sequence[Any]) -> Record:

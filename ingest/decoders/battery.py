@@ -27,3 +27,6 @@ def encode_battery(level_pct: int) -> bytes:
     if not 0 <= level_pct <= 100:
         raise DataError(f"A battery level of {level_pct} % cannot be sent; needed is 0-100 %")
     return bytes([level_pct])
+
+
+VECTORS = ((b"\x00", 0), (b"\x55", 85), (b"\x64", 100))

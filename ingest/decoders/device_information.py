@@ -84,3 +84,6 @@ def encode_string(text: str) -> bytes:
             f"A device text of {len(value)} bytes cannot be sent; needed are 0-{LONGEST_VALUE_BYTES}"
         )
     return value
+
+
+STRING_VECTORS = ((b"", ""), (b"Polar H10", "Polar H10"), (b"\xc2\xb5-Strap", "µ-Strap"))

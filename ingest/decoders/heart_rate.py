@@ -100,3 +100,18 @@ def _rr_ticks(rr_ms: float) -> bytes:
             f"RR interval {rr_ms} ms does not fit a heart rate measurement; needed is 0.98-63999 ms"
         )
     return round(rr_ms * RR_TICKS_PER_S / 1000).to_bytes(2, "little")
+
+
+VECTORS = (
+    (bytes.fromhex("0048"), HeartRateMeasurement(72)),
+    (bytes.fromhex("012c01"), HeartRateMeasurement(300)),
+    (bytes.fromhex("0448"), HeartRateMeasurement(72, skin_contact=False)),
+    (bytes.fromhex("0648"), HeartRateMeasurement(72, skin_contact=True)),
+    (bytes.fromhex("08480a00"), HeartRateMeasurement(72, energy_kj=10)),
+    (bytes.fromhex("103c0004"), HeartRateMeasurement(60, rr_ms=(1000.0,))),
+    (bytes.fromhex("163c00040002"), HeartRateMeasurement(60, skin_contact=True, rr_ms=(1000.0, 500.0))),
+    (
+        bytes.fromhex("1f2c01ffff01002003"),
+        HeartRateMeasurement(300, skin_contact=True, energy_kj=65535, rr_ms=(0.9765625, 781.25)),
+    ),
+)

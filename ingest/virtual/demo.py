@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from ingest.collector import honour_cancellation
+from configs.settings import STORE_VARIABLE
 from ingest.service import Collected, collect, stop_on_signals
 from ingest.spool import Spool
+from ingest.tasks import honour_cancellation
 from ingest.virtual.air import Air
 from ingest.virtual.backend import VirtualAdapter
 from ingest.virtual.cohort import HISTORY_DAYS, Member, cohort, register, write_history
@@ -104,6 +105,7 @@ async def run_demo(
     started_ns = installation.clock.now_ns()
     with installation.registry() as registry, installation.timeseries() as store:
         _refuse_real_people(installation, registry)
+        await asyncio.to_thread(_name_others, installation, registry, store)
         members = cohort(datetime.fromtimestamp(started_ns // NS_PER_S, UTC).date())
         register(members, registry.people)
         live = members[:LIVE_STRAPS]
@@ -139,6 +141,17 @@ async def _until_both_end(
     return collecting.result()
 
 
+def _name_others(installation: Installation, registry: Registry, store: TimeSeriesStore) -> None:
+    """Say so if simulated people are about to be added to a store of others, which is left as it is."""
+    known = {subject.subject_id for subject in registry.people.subjects()}
+    others = [subject_id for subject_id in store.subjects(RR_INTERVAL) if subject_id not in known]
+    if others:
+        note(
+            f"{installation.store_place()} also holds {len(others)} people of another installation "
+            f"({others[0]}, ...); simulated people are added beside them"
+        )
+
+
 def _refuse_real_people(installation: Installation, registry: Registry) -> None:
     real = [subject.subject_id for subject in registry.people.subjects() if not subject.is_simulated]
     if real:
@@ -168,7 +181,7 @@ async def _collect_live(
             clock=installation.clock,
             radio=adapter.radio,
             until=until,
-            silent_after_s=installation.settings.collector.silent_after_s,
+            settings=installation.settings.collector,
         )
     finally:
         for task in wearing:
@@ -312,6 +325,7 @@ class _Show:
             "--home",
             str(self._installation.home),
             *words,
+            env={**os.environ, STORE_VARIABLE: self._installation.store_url},
             stdin=asyncio.subprocess.PIPE,
             stdout=sys.stderr,
             start_new_session=True,

@@ -2,115 +2,47 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 
 import pytest
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import NotifyCallback
 from bleak.exc import BleakError
 
-from configs.settings import Settings
-from ingest import collector as module
-from ingest.collector import COLLECTOR_STOPPED, LINK_LOST, SILENT_AFTER_S, Collector
+from configs.settings import CollectorSettings
+from ingest import adapters
+from ingest.collector import COLLECTOR_STOPPED, LINK_LOST, Collector
 from ingest.decoders.device_information import DeviceInformation
 from ingest.decoders.heart_rate import encode_heart_rate
+from ingest.keeper import NO_ROOM, ROOM_AGAIN
 from ingest.radio import Radio
-from ingest.records import Record, parse_link_payload
-from ingest.spool import SpoolFullError
-from ingest.virtual.air import Air
-from ingest.virtual.backend import VirtualAdapter, VirtualClient
-from ingest.virtual.strap import VirtualStrap
+from ingest.virtual.backend import VirtualClient
+from ingest.watchdog import FIRST_FRAME_S
 from store.clock import VirtualClock
 from store.errors import BluetoothError, HomeError, StoreUnavailableError
-from store.types import HeartRateMeasurement
 from store.units import NS_PER_S
+from tests.collecting import (
+    ONE,
+    PATIENCE_S,
+    START_NS,
+    TWO,
+    WORN,
+    MemorySpool,
+    Rig,
+    beat,
+    settle,
+    stopped,
+    until,
+    virtual_rig,
+)
 
-START_NS = 1_767_643_200_000_000_000
-ONE, TWO = "C0:FF:EE:00:00:01", "C0:FF:EE:00:00:02"
-WORN = {ONE: "S001", TWO: "S002"}
-PATIENCE_S = 10.0
-
-
-@dataclass
-class MemorySpool:
-    """Keeps records in memory; refuses while full."""
-
-    records: list[Record] = field(default_factory=list)
-    is_full: bool = False
-    has_failed: bool = False
-
-    def put(self, record: Record) -> None:
-        if self.has_failed:
-            raise HomeError("The spool failed; check the disk")
-        if self.is_full:
-            raise SpoolFullError("The spool is full; free some space")
-        self.records.append(record)
-
-    def frames(self, sensor_id: str, kind: str = "heart_rate_measurement") -> list[bytes]:
-        return [r.payload for r in self.records if (r.kind, r.sensor_id) == (kind, sensor_id)]
-
-    def states(self, sensor_id: str) -> list[tuple[str, str]]:
-        return [parse_link_payload(payload) for payload in self.frames(sensor_id, "link_state")]
-
-
-@dataclass
-class Rig:
-    air: Air
-    radio: Radio
-    clock: VirtualClock
-    spool: MemorySpool
-    straps: dict[str, VirtualStrap]
-
-    async def start(self, worn: Mapping[str, str], **options) -> tuple[Collector, asyncio.Task[None]]:
-        collector = Collector(worn, self.spool, self.clock, self.radio, **options)
-        running = asyncio.create_task(collector.run())
-        await until(lambda: all(self.straps[address].battery_subscribed for address in worn))
-        await settle()
-        return collector, running
-
-    async def second(self, sensor_id: str, sequence: int) -> None:
-        """Let a second pass and the strap send."""
-        received = len(self.spool.frames(sensor_id))
-        self.clock.advance_to(self.clock.now_ns() + NS_PER_S)
-        assert await self.straps[sensor_id].send(beat(sequence)) == 1
-        await until(lambda: len(self.spool.frames(sensor_id)) == received + 1)
-
-
-def beat(sequence: int) -> HeartRateMeasurement:
-    return HeartRateMeasurement(60, skin_contact=True, energy_kj=sequence, rr_ms=(1000.0,))
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - any condition, not only an event
-            await asyncio.sleep(0.001)
-
-
-async def settle() -> None:
-    """Let everything that is ready run."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-async def stopped(collector: Collector, running: Awaitable[None]) -> None:
-    collector.stop()
-    async with asyncio.timeout(PATIENCE_S):
-        await running
+SILENT_AFTER_S = CollectorSettings().silent_after_s
 
 
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
-    air = Air()
-    adapter = VirtualAdapter(air)
-    await adapter.start()
-    straps = {address: VirtualStrap(air, address, advertising_interval_ms=20) for address in WORN}
-    for strap in straps.values():
-        await strap.start()
-    yield Rig(air, adapter.radio, VirtualClock(START_NS), MemorySpool(), straps)
-    for strap in straps.values():
-        strap.reappear()
-        await strap.stop()
+    async with virtual_rig() as made:
+        yield made
 
 
 async def test_frames_are_stamped_and_kept_in_order_for_their_wearer(rig: Rig) -> None:
@@ -145,7 +77,7 @@ async def test_link_states_tell_the_whole_story(rig: Rig) -> None:
 
 
 async def test_what_the_sensor_says_about_itself_is_reported_once(rig: Rig) -> None:
-    said: list[tuple[str, DeviceInformation, int | None]] = []
+    said: list[tuple[str, DeviceInformation]] = []
     collector, running = await rig.start({ONE: "S001"}, on_device_info=lambda *info: said.append(info))
     await rig.second(ONE, 0)
     await rig.straps[ONE].drop()
@@ -157,7 +89,7 @@ async def test_what_the_sensor_says_about_itself_is_reported_once(rig: Rig) -> N
         serial_number=ONE,
         firmware_revision="1.0",
     )
-    assert said == [(ONE, about, 100)]
+    assert said == [(ONE, about)]
 
 
 async def test_after_an_outage_only_the_outage_is_missing(rig: Rig) -> None:
@@ -208,7 +140,7 @@ async def test_a_silent_link_is_given_up_and_made_anew(rig: Rig) -> None:
     await settle()
     assert rig.straps[ONE].connected
     rig.clock.advance_to(rig.clock.now_ns() + 1)
-    await until(lambda: ("disconnected", "no data for 30 s") in rig.spool.states(ONE))
+    await until(lambda: ("disconnected", "no heart rate measurement for 15 s") in rig.spool.states(ONE))
     await until(lambda: rig.straps[ONE].battery_subscribed)
     await rig.second(ONE, 1)
     await stopped(collector, running)
@@ -216,17 +148,14 @@ async def test_a_silent_link_is_given_up_and_made_anew(rig: Rig) -> None:
 
 
 async def test_how_long_silence_may_last_is_a_setting(rig: Rig) -> None:
-    collector, running = await rig.start({ONE: "S001"}, silent_after_s=7.5)
+    collector, running = await rig.start({ONE: "S001"}, settings=CollectorSettings(silent_after_s=7.5))
+    await rig.second(ONE, 0)
     rig.clock.advance_to(rig.clock.now_ns() + round(7.5 * NS_PER_S) - 1)
     await settle()
     assert rig.straps[ONE].connected
     rig.clock.advance_to(rig.clock.now_ns() + 1)
-    await until(lambda: ("disconnected", "no data for 7.5 s") in rig.spool.states(ONE))
+    await until(lambda: ("disconnected", "no heart rate measurement for 7.5 s") in rig.spool.states(ONE))
     await stopped(collector, running)
-
-
-def test_the_setting_has_the_same_default() -> None:
-    assert Settings.model_fields["collector"].default.silent_after_s == SILENT_AFTER_S
 
 
 async def test_a_registry_that_fails_does_not_end_the_collection(rig: Rig, caplog) -> None:
@@ -247,7 +176,7 @@ async def test_a_sensor_that_never_sends_is_tried_less_and_less_often(rig: Rig) 
     collector, running = await rig.start({ONE: "S001"})
     waits_s = []
     for _ in range(4):
-        rig.clock.advance_to(rig.clock.now_ns() + round(SILENT_AFTER_S * NS_PER_S))
+        rig.clock.advance_to(rig.clock.now_ns() + round(FIRST_FRAME_S * NS_PER_S))
         await until(lambda: not rig.straps[ONE].connected)
         await asyncio.sleep(0.05)
         left_s = 0.0
@@ -292,21 +221,47 @@ async def test_cancelling_the_run_leaves_the_sensors_too(rig: Rig) -> None:
     assert rig.spool.states(ONE)[-2:] == [("disconnected", COLLECTOR_STOPPED), ("stopped", "")]
 
 
-async def test_a_full_spool_is_counted_and_said_once_a_minute(rig: Rig, caplog) -> None:
+async def test_a_full_spool_is_a_gap_with_a_reason_and_said_once_a_minute(rig: Rig, caplog) -> None:
     collector, running = await rig.start({ONE: "S001"})
     rig.spool.is_full = True
     for sequence in range(61):
         rig.clock.advance_to(rig.clock.now_ns() + NS_PER_S)
         await rig.straps[ONE].send(beat(sequence))
-        await until(lambda expected=sequence + 1: collector.refused == expected)
+        await until(lambda expected=sequence + 2: collector.refused == expected)
     rig.spool.is_full = False
     await rig.second(ONE, 61)
     await stopped(collector, running)
     assert collector.received["heart_rate_measurement"] == 62
     assert collector.refused == 61
-    assert [record.getMessage() for record in caplog.records if record.name == "ingest.collector"] == [
+    assert rig.spool.frames(ONE) == [encode_heart_rate(beat(61))]
+    assert rig.spool.states(ONE)[2:4] == [
+        ("disconnected", NO_ROOM),
+        ("connected", f"{ROOM_AGAIN}; 61 frames lost"),
+    ]
+    stamps = [record.wall_ns for record in rig.spool.records if record.kind == "link_state"][2:4]
+    assert stamps == [START_NS + NS_PER_S, START_NS + 62 * NS_PER_S]
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == [
         "The spool is full; free some space; 1 records refused since the start",
         "The spool is full; free some space; 61 records refused since the start",
+    ]
+
+
+async def test_a_link_lost_while_the_spool_is_full_is_told_later(rig: Rig) -> None:
+    collector, running = await rig.start({ONE: "S001"})
+    rig.spool.is_full = True
+    await rig.straps[ONE].send(beat(0))
+    await until(lambda: collector.refused == 2)
+    rig.straps[ONE].vanish()
+    await until(lambda: collector.refused == 3)
+    rig.spool.is_full = False
+    await stopped(collector, running)
+    assert collector.refused == 1
+    assert rig.spool.states(ONE) == [
+        ("started", ""),
+        ("connected", ""),
+        ("disconnected", NO_ROOM),
+        ("disconnected", LINK_LOST),
+        ("stopped", ""),
     ]
 
 
@@ -316,7 +271,7 @@ async def test_a_failed_spool_ends_the_run(rig: Rig) -> None:
     await rig.straps[ONE].send(beat(0))
     with pytest.raises(HomeError, match="check the disk"):
         await asyncio.wait_for(running, PATIENCE_S)
-    assert collector.refused == 3  # the frame, and the two link states that follow
+    assert collector.refused == 3  # the frame, and the two changes of the link that follow
     await until(lambda: not rig.straps[ONE].connected)
 
 
@@ -397,7 +352,7 @@ async def test_a_connect_that_takes_long_is_no_silence(rig: Rig) -> None:
     class SlowClient(VirtualClient):
         async def connect(self, *args, **options) -> None:
             await super().connect(*args, **options)
-            rig.clock.advance_to(rig.clock.now_ns() + round(2 * SILENT_AFTER_S * NS_PER_S))
+            rig.clock.advance_to(rig.clock.now_ns() + round(2 * FIRST_FRAME_S * NS_PER_S))
 
     rig.radio = radio_with(rig, SlowClient)
     collector, running = await rig.start({ONE: "S001"})
@@ -436,7 +391,7 @@ async def test_bluetooth_that_fails_later_is_waited_for(rig: Rig, monkeypatch: p
     await asyncio.wait_for(tried.wait(), PATIENCE_S)
     await settle()
     monkeypatch.setattr(scanner, "start", working_start)
-    rig.clock.advance_to(rig.clock.now_ns() + module.SCAN_RETRY_S * NS_PER_S)
+    rig.clock.advance_to(rig.clock.now_ns() + adapters.SCAN_RETRY_S * NS_PER_S)
     await until(lambda: rig.straps[ONE].battery_subscribed)
     await rig.second(ONE, 1)
     await stopped(collector, running)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from ingest import replay as module
-from ingest.recording import RrRecording, read_rr_file
 from ingest.records import Record
 from ingest.replay import ReplayResult, replay, replay_address
 from ingest.spool import Spool, SpoolFullError
 from ingest.virtual.strap import VirtualStrap
 from store.clock import VirtualClock
 from store.errors import HomeError, RefusedError, SensorError
+from store.recording import RrRecording, read_rr_file
 from store.sqlite import SqliteTimeSeries
 from store.streams import HEART_RATE, LINK_STATE, RR_INTERVAL, STREAMS
 from store.timeseries import Samples

@@ -143,7 +143,7 @@ async def test_links_are_told_as_they_change(worn, path, store, clock, caplog) -
     stop.set()
     await running
     await asyncio.to_thread(spool.close)
-    told = [record.getMessage() for record in caplog.records if record.name == "ingest.collector"]
+    told = [record.getMessage() for record in caplog.records if record.name == "ingest.keeper"]
     assert told[:2] == [f"{ADDRESS} of S001 connected", f"{ADDRESS} of S001 disconnected: link lost"]
 
 
@@ -194,7 +194,7 @@ def test_draining_after_a_crash_forwards_the_held_beats_too(path, store, clock) 
 
 def test_a_spool_at_its_limit_can_still_be_drained(path, store, clock, monkeypatch) -> None:
     left_by_a_killed_collector(path, store, clock)
-    monkeypatch.setattr(Spool.__init__, "__kwdefaults__", {"capacity_bytes": 1})
+    monkeypatch.setattr(Spool.__init__, "__kwdefaults__", {"capacity_bytes": 1, "least_free_bytes": 0})
     assert drain(path, store, clock).waiting_frames == 0
 
 

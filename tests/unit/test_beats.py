@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from ingest.beats import Beat, BeatTimes
-from ingest.recording import RrRecording, read_rr_file
 from ingest.virtual.packets import heart_rate_packets, unsendable_beats
+from store.recording import RrRecording, read_rr_file
 from store.units import NS_PER_MS, NS_PER_S
 
 START_NS = 1_767_643_200 * NS_PER_S
@@ -248,3 +248,9 @@ def test_time_of_a_beat_is_exact_to_the_nanosecond():
     (first, second, third) = beats.close()
     assert third.t_ns == START_NS
     assert second.t_ns - first.t_ns == round(1000 / 1024 * NS_PER_MS)
+
+
+def test_intervals_of_zero_share_no_time():
+    beats = BeatTimes()
+    beats.feed(START_NS, 0, (800.0, 0.0, 0.0, 800.0))
+    assert np.diff([beat.t_ns for beat in beats.close()]).tolist() == [1, 1, 800 * NS_PER_MS]

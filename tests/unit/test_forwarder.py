@@ -2,14 +2,18 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ingest import forwarder as forwarder_module
 from ingest.forwarder import Forwarder
 from ingest.records import Record, link_payload
+from ingest.settlement import Settlement
 from ingest.spool import Spool, SpoolFullError
 from store.clock import VirtualClock
-from store.errors import StoreUnavailableError
+from store.errors import DataError, RejectedSamplesError, StoreUnavailableError
+from store.ledger_digest import NS_PER_HOUR, sample_digest, total_of
+from store.streams import RR_INTERVAL
 from store.timeseries import Batch
 from store.units import NS_PER_S
 
@@ -19,9 +23,11 @@ PATIENCE_S = 20
 
 
 class FakeStore:
-    """Samples in memory; fails as often as told, before or after it wrote."""
+    """Samples in memory; fails as often as told, before or after it wrote; refuses what it is told to."""
 
     def __init__(self) -> None:
+        self.refused: set[tuple[str, int]] = set()
+        self.names_refused = False
         self.samples: dict[tuple[str, str, str], dict[int, tuple]] = {}
         self.failures: list[Exception] = []
         self.fails_after_writing = False
@@ -31,16 +37,31 @@ class FakeStore:
     def write(self, batches: Sequence[Batch]) -> int:
         if self.failures and not self.fails_after_writing:
             raise self.failures.pop(0)
-        for batch in batches:
-            held = self.samples.setdefault((batch.stream.name, batch.subject_id, batch.sensor_id), {})
-            # As text, so that missing values compare equal.
-            columns = [map(str, batch.values[name].tolist()) for name in batch.stream.column_names()]
-            held.update(zip(batch.t_ns.tolist(), zip(*columns, strict=True), strict=True))
+        bad = [
+            (number, row, "no such number")
+            for number, batch in enumerate(batches)
+            for row, t_ns in enumerate(batch.t_ns.tolist())
+            if (batch.stream.name, t_ns) in self.refused
+        ]
+        if bad and not self.names_refused:
+            raise DataError("one of these is no number")
+        self._keep(batches, bad)
         self.writes += 1
         self.wrote.set()
+        if bad:
+            raise RejectedSamplesError("some are no numbers", tuple(bad))
         if self.failures:
             raise self.failures.pop(0)
         return sum(map(len, batches))
+
+    def _keep(self, batches: Sequence[Batch], bad: list[tuple[int, int, str]]) -> None:
+        dropped = {(number, row) for number, row, _ in bad}
+        for number, batch in enumerate(batches):
+            held = self.samples.setdefault((batch.stream.name, batch.subject_id, batch.sensor_id), {})
+            # As text, so that missing values compare equal.
+            columns = [map(str, batch.values[name].tolist()) for name in batch.stream.column_names()]
+            rows = zip(batch.t_ns.tolist(), zip(*columns, strict=True), strict=True)
+            held.update(kept for row, kept in enumerate(rows) if (number, row) not in dropped)
 
     def times(self, stream: str, sensor: str = "AA") -> list[int]:
         return sorted(self.samples.get((stream, "S1", sensor), {}))
@@ -178,6 +199,82 @@ def test_poisoned_frame_is_quarantined_and_the_rest_goes_on(spool: Spool, store:
     assert [q.record.payload for q in spool.quarantined()] == [b"\xff"]
     counts = spool.counts()
     assert (counts.forwarded_frames, counts.quarantined_frames) == (2, 1)
+
+
+@pytest.mark.parametrize("names_refused", [False, True])
+def test_one_sample_that_the_store_refuses_costs_one_record(
+    spool: Spool, store: FakeStore, *, names_refused: bool
+):
+    """A heart rate and an interval of different frames are refused; all others are stored, and counted."""
+    store.names_refused = names_refused
+    store.refused = {("heart_rate", START_NS + 7 * NS_PER_S), ("rr_interval", START_NS + 21 * NS_PER_S)}
+    put(spool, [*(beat(second) for second in range(1, 31)), stopped(31)])
+    forward(spool, store).stop()
+    assert spool.is_empty()
+    wanted = [START_NS + second * NS_PER_S for second in range(1, 31)]
+    assert store.times("heart_rate") == [t_ns for t_ns in wanted if t_ns != START_NS + 7 * NS_PER_S]
+    assert store.times("rr_interval") == [t_ns for t_ns in wanted if t_ns != START_NS + 21 * NS_PER_S]
+    quarantined = spool.quarantined()
+    assert [q.record for q in quarantined] == [beat(7), beat(21)]
+    assert {q.error for q in quarantined} == {
+        "no such number" if names_refused else "one of these is no number"
+    }
+    counts = spool.counts()
+    assert (counts.forwarded_frames, counts.quarantined_frames) == (29, 2)
+    assert counts.forwarded_values == {"heart_rate": 29, "rr_interval": 29, "link_state": 1}
+    acknowledged = {hour.stream: (hour.spooled, hour.acknowledged) for hour in spool.hours()}
+    assert acknowledged == {"heart_rate": (30, 29), "rr_interval": (30, 29), "link_state": (1, 1)}
+
+
+def test_refused_sample_of_a_record_that_waits_is_remembered_until_it_settles(spool: Spool, store: FakeStore):
+    store.refused = {("heart_rate", START_NS + 2 * NS_PER_S)}
+    forwarder = forward(spool, store)
+    put(spool, [beat(second) for second in range(1, 5)])
+    assert store.wrote.wait(PATIENCE_S)
+    assert spool.quarantined() == []
+    spool.put(stopped(6))
+    forwarder.stop()
+    assert [q.record for q in spool.quarantined()] == [beat(2)]
+    assert len(store.times("rr_interval")) == 4
+
+
+def test_full_disk_while_letting_go_writes_nothing_twice(
+    spool: Spool, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+):
+    failures = [SpoolFullError("the disk is full")] * 3
+    settle = Spool.settle
+
+    def failing(self: Spool, settlement: Settlement) -> None:
+        if failures:
+            raise failures.pop()
+        settle(self, settlement)
+
+    monkeypatch.setattr(Spool, "settle", failing)
+    put(spool, [beat(1), stopped(2)])
+    spool.flush()
+    forwarder = forward(spool, store)
+    while not spool.is_empty():
+        threading.Event().wait(0.005)
+    forwarder.stop()
+    assert forwarder.state.last_error == "the disk is full"
+    assert [(h.stream, h.acknowledged) for h in spool.hours()] == [
+        ("heart_rate", 1), ("link_state", 1), ("rr_interval", 1)
+    ]  # fmt: skip
+
+
+def test_counters_and_hashes_are_those_of_what_is_stored(spool: Spool, store: FakeStore):
+    put(spool, [*(beat(3590 + second) for second in range(20)), stopped(3612)])
+    forward(spool, store).stop()
+    hours = [h for h in spool.hours() if h.stream == "rr_interval"]
+    assert [(h.hour - START_NS // NS_PER_HOUR, h.acknowledged, h.rewritten) for h in hours] == [
+        (0, 10, 0),
+        (1, 10, 0),
+    ]
+    for hour in hours:
+        t_ns = np.array([t for t in store.times("rr_interval") if t // NS_PER_HOUR == hour.hour])
+        digests = sample_digest(RR_INTERVAL, t_ns, {"rr_ms": np.full(10, 1000.0)})
+        assert hour.digest == total_of(digests).digest
+    assert spool.hours(hours[1].hour) == [h for h in spool.hours() if h.hour == hours[1].hour]
 
 
 def test_stop_without_draining_leaves_the_rest(spool: Spool, store: FakeStore):

@@ -4,10 +4,11 @@ import json
 import numpy as np
 import pytest
 
+from ingest.readings import reading_of
 from ingest.records import Kind, LinkState, Record, link_payload
-from ingest.samples import Folded, SampleFold, SensorState, reading_of, values_in
+from ingest.rows import SourcedBatch
+from ingest.samples import Folded, SampleFold, SensorState, values_in
 from store.errors import DataError
-from store.timeseries import Batch
 from store.units import NS_PER_S
 
 START_NS = 1_767_643_200 * NS_PER_S
@@ -28,9 +29,9 @@ def link(state: LinkState, second: float, sensor: str = "AA") -> Record:
     return record("link_state", link_payload(state, "a test"), second, sensor)
 
 
-def rows_of(batches: list[Batch], rows: Rows | None = None) -> Rows:
+def rows_of(batches: list[SourcedBatch], rows: Rows | None = None) -> Rows:
     rows = {} if rows is None else rows
-    for batch in batches:
+    for batch in (sourced.batch for sourced in batches):
         key = (batch.stream.name, batch.subject_id, batch.sensor_id)
         columns = [batch.values[name].tolist() for name in batch.stream.column_names()]
         for t_ns, values in zip(batch.t_ns.tolist(), zip(*columns, strict=True), strict=True):
@@ -65,13 +66,12 @@ def test_each_kind_becomes_samples_of_its_stream():
         at[2]: ("500.0",),
     }
     assert folded.settled == [1, 2, 3, 4, 5]
-    assert folded.values == {"heart_rate": 2, "rr_interval": 3, "battery": 1, "link_state": 2}
 
 
 def test_heart_rate_is_not_held_back_with_its_beats():
     fold = SampleFold({})
     folded = fold.add(numbered([beat(second) for second in range(1, 6)]))
-    assert [(batch.stream.name, len(batch)) for batch in folded.batches] == [("heart_rate", 5)]
+    assert [(s.batch.stream.name, len(s.batch)) for s in folded.batches] == [("heart_rate", 5)]
     assert folded.settled == []
     assert folded.states == {}
     assert fold.held() == {("S1", "AA"): 5}
@@ -94,8 +94,8 @@ def test_frames_of_one_moment_keep_their_own_samples():
 
 def test_frame_after_a_clock_step_back_keeps_its_time():
     folded = SampleFold({}).add(numbered([beat(10), beat(5)]))
-    (batch,) = (b for b in folded.batches if b.stream.name == "heart_rate")
-    assert np.diff(batch.t_ns).tolist() == [-5 * NS_PER_S]
+    (sourced,) = (s for s in folded.batches if s.batch.stream.name == "heart_rate")
+    assert np.diff(sourced.batch.t_ns).tolist() == [-5 * NS_PER_S]
 
 
 @pytest.mark.parametrize(
@@ -187,6 +187,6 @@ def test_replay_of_the_past_gives_the_same_rows():
 def test_restart_of_the_collector_does_not_go_back():
     records = [*(beat(second) for second in range(1, 20)), link("started", 20), beat(20.1), beat(21)]
     folded = SampleFold({}).add(numbered([*records, link("stopped", 22)]))
-    times_ns = np.concatenate([b.t_ns for b in folded.batches if b.stream.name == "rr_interval"])
+    times_ns = np.concatenate([s.batch.t_ns for s in folded.batches if s.batch.stream.name == "rr_interval"])
     assert len(times_ns) == 21
     assert (np.diff(times_ns) > 0).all()

@@ -4,14 +4,16 @@ import stat
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ingest import spool as spool_module
-from ingest.beats import BeatState
 from ingest.records import Record, link_payload
-from ingest.samples import SensorState
+from ingest.samples import SampleFold, SensorState
+from ingest.settlement import Digested, Settlement
 from ingest.spool import Spool, SpoolFullError
 from ingest.spool_file import SpoolFile, read_counts
 from store.clock import VirtualClock
@@ -26,6 +28,12 @@ FRAME = bytes.fromhex("103c00040002")
 def record(number: int = 0, payload: bytes = FRAME, sensor: str = "AA") -> Record:
     at_ns = number * NS_PER_S
     return Record("heart_rate_measurement", "S1", sensor, START_NS + at_ns, at_ns, payload)
+
+
+def samples(stream: str, seconds: list[float], digest: int = 1) -> Settlement:
+    t_ns = START_NS + (np.array(seconds) * NS_PER_S).astype(np.int64)
+    digests = np.full(len(seconds), digest, np.uint64)
+    return Settlement(samples={("S1", stream, "AA"): Digested(t_ns, digests)}, forwarded=[0])
 
 
 @pytest.fixture
@@ -76,12 +84,12 @@ def test_only_what_is_on_disk_is_read(spool: Spool, monkeypatch: pytest.MonkeyPa
 
 
 def test_records_and_states_outlive_the_process_that_closed(path: Path):
-    state = SensorState(BeatState(5, None), {"heart_rate": 7})
+    state = SensorState({"heart": {"arrivals": {"stamps_ns": {"heart_rate": 7}}}})
     with Spool(path, CLOCK) as spool:
         for number in range(5):
             spool.put(record(number))
         spool.flush()
-        spool.acknowledge([1, 2, 4], {("S1", "AA"): state}, {"heart_rate": 3})
+        spool.settle(Settlement([1, 2, 4], states={("S1", "AA"): state}))
         spool.put(record(9))
     with Spool(path, CLOCK) as spool:
         assert [i for i, _ in spool.read(0, 10)] == [3, 5, 6]
@@ -93,7 +101,7 @@ def test_ids_are_never_used_twice(path: Path):
     with Spool(path, CLOCK) as spool:
         spool.put(record())
         spool.flush()
-        spool.acknowledge([1], {}, {})
+        spool.settle(Settlement([1]))
         assert spool.is_empty()
     with Spool(path, CLOCK) as spool:
         spool.put(record())
@@ -106,11 +114,17 @@ def test_counts_add_up_and_can_be_read_by_others(spool: Spool, path: Path):
         spool.put(record(number))
     spool.put(record(5, payload=b"\xff"))
     spool.flush()
-    spool.acknowledge([1, 2], {}, {"heart_rate": 2, "rr_interval": 4})
-    spool.quarantine([(5, "no frame")])
+    spool.settle(
+        Settlement(
+            [1, 2],
+            [(5, "no frame")],
+            samples={**samples("heart_rate", [0, 1]).samples, **samples("rr_interval", [0, 1, 2, 3]).samples},
+        )
+    )
     counts = spool.counts()
     assert (counts.spooled_frames, counts.forwarded_frames) == (5, 2)
     assert (counts.quarantined_frames, counts.waiting_frames) == (1, 2)
+    assert len(spool.read(0, 10)) == 2
     assert counts.spooled_values == {"heart_rate": 4, "rr_interval": 8}
     assert counts.forwarded_values == {"heart_rate": 2, "rr_interval": 4}
     assert read_counts(path) == counts
@@ -122,7 +136,7 @@ def test_quarantined_records_leave_the_queue_but_not_the_disk(spool: Spool):
     spool.put(record(2))
     spool.flush()
     for _ in range(2):
-        spool.quarantine([(1, "reserved flags")])
+        spool.settle(Settlement(quarantined=[(1, "reserved flags")]))
     assert [i for i, _ in spool.read(0, 10)] == [2]
     (held,) = spool.quarantined()
     assert (held.record_id, held.record, held.error) == (1, poisoned, "reserved flags")
@@ -135,12 +149,14 @@ def test_spool_over_capacity_refuses_until_there_is_room(path: Path):
         spool.put(record(payload=FRAME * 50_000))
         spool.flush()
         # The writer looks at the size just after it said that the record is on disk.
-        while spool._over_capacity is None:
+        while spool.alarm is None:
             threading.Event().wait(0.01)
+        assert spool.alarm.since_ns == START_NS
         with pytest.raises(SpoolFullError, match="capacity is 200000; bring the store back"):
             spool.put(record())
         assert spool.counts().waiting_frames == 1
-        spool.acknowledge([1], {}, {})
+        spool.settle(Settlement([1]))
+        assert spool.alarm is None
         spool.put(record())
 
 
@@ -203,7 +219,7 @@ def test_failure_of_the_writer_reaches_everyone(path: Path):
 
 def test_bug_in_the_writer_reaches_everyone(path: Path):
     spool = Spool(path, CLOCK)
-    spool.put(record(0, payload="no bytes"))  # pyright: ignore[reportArgumentType]
+    spool.put(replace(record(), wall_ns="noon"))  # pyright: ignore[reportArgumentType]
     with pytest.raises(HomeError, match="TypeError"):
         spool.flush()
     with pytest.raises(HomeError):
@@ -242,12 +258,109 @@ def test_unusable_paths_are_refused(tmp_path: Path):
         read_counts(tmp_path / "missing.sqlite")
 
 
+def test_hours_add_up_and_say_what_may_be_rewritten(spool: Spool, path: Path):
+    spool.put(record(1))
+    spool.put(record(3600))
+    spool.flush()
+    spool.settle(samples("rr_interval", [10, 11, 3600], digest=2**63 + 5))
+    spool.settle(samples("rr_interval", [3601, 11, 3601], digest=3))
+    found = {(h.stream, h.hour * 3600 - START_NS // NS_PER_S): h for h in spool.hours()}
+    rr, later = found["rr_interval", 0], found["rr_interval", 3600]
+    assert (rr.spooled, rr.acknowledged, rr.rewritten) == (2, 3, 1)
+    assert (later.spooled, later.acknowledged, later.rewritten) == (2, 3, 1)
+    assert rr.digest == (2 * (2**63 + 5) + 3) % 2**64
+    assert later.digest == (2**63 + 5 + 6) % 2**64
+    assert found["heart_rate", 0].spooled == 1
+
+
+def test_hours_are_forgotten_after_sixty_days(path: Path):
+    clock = VirtualClock(START_NS)
+    with Spool(path, clock) as spool:
+        spool.settle(samples("rr_interval", [0]))
+        clock.advance_to(START_NS + 60 * 24 * 3600 * NS_PER_S)
+        spool.settle(samples("rr_interval", [1]))
+        assert len(spool.hours()) == 1
+        clock.advance_to(START_NS + (60 * 24 + 1) * 3600 * NS_PER_S)
+        spool.settle(samples("battery", [60 * 24 * 3600]))
+        assert [h.stream for h in spool.hours()] == ["battery"]
+
+
+def test_spool_has_a_name_of_its_own(path: Path, tmp_path: Path):
+    with Spool(path, CLOCK) as spool, Spool(tmp_path / "other.sqlite", CLOCK) as other:
+        name = spool.spool_id
+        assert name != other.spool_id
+    with Spool(path, CLOCK) as spool:
+        assert spool.spool_id == name
+
+
+def test_oldest_record_of_each_sensor_is_known(spool: Spool):
+    for each in (record(5), record(3), record(9, sensor="BB")):
+        spool.put(each)
+    spool.flush()
+    assert spool.waiting_since_ns() == {
+        ("S1", "AA"): record(3).wall_ns,
+        ("S1", "BB"): record(9).wall_ns,
+    }
+
+
+FORMAT_1 = """
+CREATE TABLE records (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL, subject_id TEXT NOT NULL, sensor_id TEXT NOT NULL,
+    wall_ns INTEGER NOT NULL, mono_ns INTEGER NOT NULL, payload BLOB NOT NULL
+);
+CREATE TABLE quarantine (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL, subject_id TEXT NOT NULL, sensor_id TEXT NOT NULL,
+    wall_ns INTEGER NOT NULL, mono_ns INTEGER NOT NULL, payload BLOB NOT NULL,
+    error TEXT NOT NULL, quarantined_ns INTEGER NOT NULL
+);
+CREATE TABLE sensor_states (
+    subject_id TEXT NOT NULL, sensor_id TEXT NOT NULL, state TEXT NOT NULL,
+    PRIMARY KEY (subject_id, sensor_id)
+) WITHOUT ROWID;
+CREATE TABLE counters (
+    stage TEXT NOT NULL, what TEXT NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (stage, what)
+) WITHOUT ROWID;
+INSERT INTO records VALUES (7, 'heart_rate_measurement', 'S1', 'AA', 12000000000, 12000000000, x'103c0004');
+INSERT INTO counters VALUES ('spooled', 'frames', 7), ('forwarded', 'frames', 6);
+INSERT INTO sensor_states VALUES ('S1', 'AA', '{"beats": {"last_ns": 11000000000, "segment":
+    {"offset_ns": 0, "chain_ns": 11000000000, "anchor_ns": 0, "lags_ns": [0], "grouped": 11}},
+    "stamps_ns": {"heart_rate": 11000000000, "battery": 5}}');
+PRAGMA user_version = 1;
+"""
+
+
+def test_spool_of_format_1_goes_on_where_it_was(path: Path):
+    database = sqlite3.connect(path)
+    database.executescript(FORMAT_1)
+    database.close()
+    with Spool(path, CLOCK) as spool:
+        counts = spool.counts()
+        assert (counts.spooled_frames, counts.forwarded_frames, counts.waiting_frames) == (7, 6, 1)
+        assert spool.newest_id == 7
+        folded = SampleFold(spool.states()).add(spool.read(0, 10))
+        stamped = {s.batch.stream.name: s.batch.t_ns.tolist() for s in folded.batches}
+        assert stamped == {"heart_rate": [12 * NS_PER_S], "rr_interval": [12 * NS_PER_S]}
+        assert folded.settled == [7]
+        assert spool.states()["S1", "AA"].lanes["plain"] == {"arrivals": {"stamps_ns": {"battery": 5}}}
+    Spool(path, CLOCK).close()
+
+
+def test_little_room_on_the_disk_refuses_and_says_so(path: Path):
+    with Spool(path, CLOCK, least_free_bytes=1 << 60) as spool:
+        assert spool.alarm is not None
+        with pytest.raises(SpoolFullError, match="needed are 1152921504606846976; make room"):
+            spool.put(record())
+
+
 def test_other_format_is_refused(path: Path):
     Spool(path, CLOCK).close()
     database = sqlite3.connect(path)
     database.execute("PRAGMA user_version = 9")
     database.close()
-    with pytest.raises(HomeError, match="format 9; needed is 1"):
+    with pytest.raises(HomeError, match="format 9; needed is 2"):
         Spool(path, CLOCK)
 
 
@@ -270,6 +383,7 @@ def test_many_threads_lose_nothing(spool: Spool):
 
 KILLED = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from ingest.records import Record
 from ingest.spool import Spool
