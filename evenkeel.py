@@ -10,11 +10,15 @@ import typer
 from configs.home import HOME_VARIABLE, home_directory
 from dashboard.cli import dashboard
 from features.cli import export, features_app
-from ingest.cli import collect, demo, doctor, replay, scan
+from features.hrv_cli import hrv
+from ingest.cli import collect, demo, devices, doctor, replay, scan, virtual
+from ingest.ledger_cli import ledger
+from ingest.pause_cli import pause, resume
 from models.cli import flags_app
 from store.cli import samples, sensor_app, subject_app, user_app
 from store.command import EXIT_BUG, EXIT_REFUSED
 from store.errors import EvenkeelError
+from store.store_cli import backup, restore, store_app
 
 EXIT_INTERRUPTED = 130
 _asked_home: Path | None = None
@@ -59,15 +63,24 @@ app.add_typer(subject_app, name="subject", rich_help_panel=_PEOPLE)
 app.add_typer(sensor_app, name="sensor", rich_help_panel=_PEOPLE)
 app.add_typer(user_app, name="user", rich_help_panel=_PEOPLE)
 app.command(rich_help_panel=_PEOPLE)(scan)
+app.command(rich_help_panel=_PEOPLE)(devices)
 app.command(rich_help_panel=_DATA)(collect)
+app.command(rich_help_panel=_DATA)(pause)
+app.command(rich_help_panel=_DATA)(resume)
 app.command(rich_help_panel=_DATA)(replay)
 app.command(rich_help_panel=_DATA)(samples)
 app.command(rich_help_panel=_DATA)(export)
+app.add_typer(store_app, name="store", rich_help_panel=_DATA)
+app.command(rich_help_panel=_DATA)(backup)
+app.command(rich_help_panel=_DATA)(restore)
 app.add_typer(features_app, name="features", rich_help_panel=_MARKERS)
+app.command(rich_help_panel=_MARKERS)(hrv)
 app.add_typer(flags_app, name="flags", rich_help_panel=_MARKERS)
 app.command(rich_help_panel=_LOOK)(dashboard)
 app.command(rich_help_panel=_LOOK)(demo)
+app.command(rich_help_panel=_LOOK)(virtual)
 app.command(rich_help_panel=_LOOK)(doctor)
+app.command(rich_help_panel=_LOOK)(ledger)
 
 
 def main() -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from benchmarks.table import keep, show
 
-NAMES = {"spine": "strap to store: latency, samples per second, and what each stage can do alone"}
+NAMES = {
+    "spine": "strap to store: latency, samples per second, and what each stage can do alone",
+    "spool": "the spool: bytes for a month, durable records a second, a power cut at every step, the fold",
+    "store_embedded": "the embedded store: in, out, live reads while others write, bytes",
+    "fuzz": "every decoder with frames that no wearable ever sent",
+    "ledger": "the ledger: what is lost or changed behind the store's back is found, on either store",
+}
 
 
 def main() -> int:

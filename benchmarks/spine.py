@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.table import Row
-from ingest.recording import RrRecording, read_rr_file
 from ingest.replay import ReplayResult, replay, replay_address
 from ingest.service import collect
 from ingest.spool import Spool
@@ -22,6 +21,7 @@ from ingest.virtual.backend import VirtualAdapter
 from ingest.virtual.person import VirtualPerson
 from ingest.virtual.strap import VirtualStrap
 from store.clock import SystemClock
+from store.recording import RrRecording, read_rr_file
 from store.sqlite import SqliteTimeSeries
 from store.streams import HEART_RATE, RR_INTERVAL
 from store.timeseries import Batch

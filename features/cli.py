@@ -17,6 +17,7 @@ def features_run(
 ) -> None:
     """Compute the markers of every night that has RR intervals; running it again changes nothing."""
     from features.job import run_features
+    from store.ledger import open_ledger
 
     installation = open_installation(context)
     with installation.registry() as registry, installation.timeseries() as store:
@@ -30,6 +31,7 @@ def features_run(
                 now_ns=installation.clock.now_ns(),
                 subjects=subject,
                 progress=lambda _subject, done, total: update(done, total),
+                ledger=open_ledger(installation.home, installation.clock),
             )
     say(f"{run.nights:,} nights computed, {run.withheld:,} with a value withheld, {len(run.failed)} failed")
     finish(run.failed)
@@ -41,12 +43,19 @@ def export(
 ) -> None:
     """Write the nights of everybody as Parquet, with a data dictionary."""
     from features.export import export_nights
+    from store.ledger import open_ledger
 
     installation = open_installation(context)
     with installation.registry() as registry, installation.timeseries() as store:
         simulated = {subject.subject_id for subject in registry.people.subjects() if subject.is_simulated}
         try:
-            done = export_nights(store, directory, installation.clock.now_ns(), simulated=simulated)
+            done = export_nights(
+                store,
+                directory,
+                installation.clock.now_ns(),
+                simulated=simulated,
+                ledger=open_ledger(installation.home, installation.clock),
+            )
         except OSError as error:
             cannot_write(directory, error)
     say(f"{done.nights:,} nights of {done.subjects} subjects in {directory}: {', '.join(done.files)}")

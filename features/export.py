@@ -12,6 +12,7 @@ import pandas as pd
 
 from features.nights import NIGHT_STREAM, night_of_key
 from features.specs import NIGHT_FEATURES
+from store.ledger import Ledger
 from store.times import iso_time
 from store.timeseries import TimeSeriesStore
 
@@ -37,7 +38,12 @@ class Export:
 
 
 def export_nights(
-    store: TimeSeriesStore, directory: Path, now_ns: int, *, simulated: Collection[str] = ()
+    store: TimeSeriesStore,
+    directory: Path,
+    now_ns: int,
+    *,
+    simulated: Collection[str] = (),
+    ledger: Ledger | None = None,
 ) -> Export:
     """Write the nights of everybody, their data dictionary and a README into a directory.
 
@@ -47,6 +53,8 @@ def export_nights(
         Written into the README.
     simulated : collection of str
         Ids of virtual people; their rows say so.
+    ledger : Ledger, optional
+        Learns that what the nights were made of has been exported.
 
     Raises
     ------
@@ -65,6 +73,9 @@ def export_nights(
         writer.writerows(dictionary)
     (directory / "data_dictionary.json").write_text(json.dumps(dictionary, indent=1) + "\n")
     (directory / "README.txt").write_text(_README.format(version=version("evenkeel"), when=iso_time(now_ns)))
+    if ledger is not None:
+        for subject_id in subjects:
+            ledger.note_exported(subject_id)
     files = ("nights.parquet", "data_dictionary.csv", "data_dictionary.json", "README.txt")
     return Export(len(table), len(subjects), files)
 

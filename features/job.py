@@ -12,6 +12,7 @@ from features.nights import NightRow, Provenance, night_batch, night_row
 from features.nn import nn_from_rr
 from features.windows import Windows, windows_of
 from store.errors import DataError
+from store.ledger import Ledger, Use
 from store.nights import night_bounds_ns, night_of
 from store.registry.people import ZoneHistory
 from store.registry.registry import Registry
@@ -54,7 +55,7 @@ class FeatureRun:
     failed: tuple[str, ...]
 
 
-def run_features(
+def run_features(  # noqa: PLR0913 - one call, every argument named
     store: TimeSeriesStore,
     registry: Registry,
     settings: FeatureSettings,
@@ -62,6 +63,7 @@ def run_features(
     now_ns: int,
     subjects: Sequence[str] | None = None,
     progress: Callable[[str, int, int], None] = lambda _subject, _done, _total: None,
+    ledger: Ledger | None = None,
 ) -> FeatureRun:
     """Compute windows and rows of every night with RR intervals; idempotent.
 
@@ -72,6 +74,8 @@ def run_features(
     subjects : sequence of str, optional
         Only these people; everybody by default.
     progress : callable(subject_id, nights_done, nights_total)
+    ledger : Ledger, optional
+        Learns how many RR intervals of each hour were made use of.
     """
     code_version, hashed = version("evenkeel"), settings_hash(settings)
     job_id = registry.jobs.start("features", code_version, hashed)
@@ -87,9 +91,11 @@ def run_features(
     failed: list[str] = []
     for subject_id, nights in plan.items():
         for chunk in _chunks(nights):
-            rows, batches = _compute(store, subject_id, chunk, settings, failed)
+            rows, batches, uses = _compute(store, subject_id, chunk, settings, failed)
             if rows:
                 store.write([*batches, night_batch(rows, provenance)])
+            if ledger is not None:
+                ledger.note_used("features", uses)
             computed += len(rows)
             withheld += sum(bool(row.withheld) for row in rows)
             done += len(chunk)
@@ -130,9 +136,10 @@ def _compute(
     nights: list[_Span],
     settings: FeatureSettings,
     failed: list[str],
-) -> tuple[list[NightRow], list[Batch]]:
+) -> tuple[list[NightRow], list[Batch], list[Use]]:
     rows: list[NightRow] = []
     batches: list[Batch] = []
+    uses: list[Use] = []
     for span in nights:
         try:
             held = store.read(RR_INTERVAL, subject_id, span.start_ns - _MARGIN_NS, span.end_ns + _MARGIN_NS)
@@ -144,9 +151,18 @@ def _compute(
                     for sensor, (windows, _) in by_sensor.items()
                     if len(windows)
                 )
+                uses.extend(
+                    Use(
+                        (subject_id, RR_INTERVAL.name, sensor),
+                        windows.start_ns,
+                        windows.n_beats,
+                        span.start_ns,
+                    )
+                    for sensor, (windows, _) in by_sensor.items()
+                )
         except DataError as error:
             failed.append(f"{subject_id}, night {span.night}: {error}")
-    return rows, batches
+    return rows, batches, uses
 
 
 def _windows_by_sensor(

@@ -32,6 +32,7 @@ NIGHT_STREAM = Stream(
         Column("job_id", "utf8", "Run that computed the row"),
         Column("computed_ns", "int64", "When, nanoseconds UTC", "ns"),
     ),
+    family="features",
 )
 
 

@@ -1,8 +1,11 @@
 """RR intervals to NN intervals: leave out what is no normal beat, and remember where beats are shared."""
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
+from store.errors import UnknownError
 from store.types import NnSeries, RrSeries
 from store.units import NS_PER_MS
 
@@ -65,3 +68,27 @@ def _centred_median(rr_ms: NDArray[np.float64]) -> NDArray[np.float64]:
     for k in {*range(min(half, len(rr_ms))), *range(max(0, len(rr_ms) - half), len(rr_ms))}:
         median_ms[k] = np.nanmedian(windows[k])
     return median_ms
+
+
+def keep_all(rr: RrSeries) -> NnSeries:
+    """Return every interval as NN; for series that were cleaned elsewhere."""
+    return NnSeries(rr.t_ns, rr.rr_ms, shares_beat(rr.t_ns, rr.rr_ms), 0)
+
+
+CLEANING_RULES: Mapping[str, Callable[[RrSeries], NnSeries]] = {"none": keep_all, "median20": nn_from_rr}
+"""How RR intervals become NN intervals, by name."""
+
+DEFAULT_RULE = "median20"
+
+
+def cleaning_rule(name: str) -> Callable[[RrSeries], NnSeries]:
+    """Return the rule of that name.
+
+    Raises
+    ------
+    UnknownError
+        If there is none; the message lists those there are.
+    """
+    if name not in CLEANING_RULES:
+        raise UnknownError(f"No rule is called {name!r}; there are: {', '.join(CLEANING_RULES)}")
+    return CLEANING_RULES[name]

@@ -6,18 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.hrv import TimeDomain, time_domain
+from features.hrv import HRV_SPECS, hrv_table, segments_between
 from store.streams import Column, Stream
 from store.timeseries import Batch, TimeSeriesStore
 from store.types import NnSeries
 from store.units import NS_PER_S
-
-MIN_SDNN_COVERAGE_FRAC = 0.70
-MIN_RMSSD_COVERAGE_FRAC = 0.50
-MIN_MEAN_COVERAGE_FRAC = 0.50
-MIN_DIFFERENCES = 30
-"""Measured on windows with beats removed: RMSSD bears half its differences missing (4.5 % median error),
-SDNN 30 %; a mean needs half of the window."""
 
 WINDOW_STREAM = Stream(
     "hrv_window",
@@ -32,8 +25,10 @@ WINDOW_STREAM = Stream(
         Column("n_beats", "int64", "NN intervals that end in the window"),
         Column("n_differences", "int64", "Successive differences between intervals that share a beat"),
     ),
+    family="features",
 )
 WINDOW_FEATURES = ("mean_hr_bpm", "mean_nn_ms", "sdnn_ms", "rmssd_ms", "pnn50_pct")
+_SPECS = tuple(spec for spec in HRV_SPECS if spec.name in WINDOW_FEATURES)
 
 
 @dataclass(frozen=True)
@@ -95,32 +90,15 @@ def windows_of(nn: NnSeries, window_s: int) -> Windows:
         Length of a window, seconds.
     """
     window_ns = window_s * NS_PER_S
-    occupied, index = np.unique(nn.t_ns // window_ns, return_inverse=True)
-    found = time_domain(nn, index.astype(np.intp), len(occupied))
-    coverage_frac = np.minimum(found.nn_total_ms / (window_s * 1e3), 1.0)
+    start_ns = np.unique(nn.t_ns // window_ns) * window_ns
+    found = hrv_table(nn, segments_between(nn, start_ns, start_ns + window_ns), _SPECS)
     return Windows(
-        occupied * window_ns,
-        _gated(found, coverage_frac, window_s),
-        coverage_frac,
-        found.n_beats,
-        found.n_differences,
+        start_ns,
+        found.values,
+        found.complete.coverage_frac,
+        found.complete.n_nn,
+        found.complete.n_differences,
     )
-
-
-def _gated(
-    found: TimeDomain, coverage_frac: NDArray[np.float64], window_s: int
-) -> dict[str, NDArray[np.float64]]:
-    difference_frac = found.n_differences * found.mean_nn_ms / (window_s * 1e3)
-    has_mean = coverage_frac >= MIN_MEAN_COVERAGE_FRAC
-    has_spread = coverage_frac >= MIN_SDNN_COVERAGE_FRAC
-    has_differences = (difference_frac >= MIN_RMSSD_COVERAGE_FRAC) & (found.n_differences >= MIN_DIFFERENCES)
-    return {
-        "mean_hr_bpm": np.where(has_mean, found.mean_hr_bpm, np.nan),
-        "mean_nn_ms": np.where(has_mean, found.mean_nn_ms, np.nan),
-        "sdnn_ms": np.where(has_spread, found.sdnn_ms, np.nan),
-        "rmssd_ms": np.where(has_differences, found.rmssd_ms, np.nan),
-        "pnn50_pct": np.where(has_differences, found.pnn50_pct, np.nan),
-    }
 
 
 def read_windows(store: TimeSeriesStore, subject_id: str, start_ns: int, end_ns: int) -> Windows:

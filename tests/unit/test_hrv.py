@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.hrv import mean_nn_ms, pnn50_pct, rmssd_ms, sdnn_ms, time_domain
+from features.hrv import Segments, beats, mean_nn_ms, pnn50_pct, rmssd_ms, sdnn_ms
 from features.nn import is_normal, nn_from_rr
 from features.windows import windows_of
 from store.errors import DataError
@@ -134,12 +134,13 @@ def test_kept_intervals_are_untouched_and_in_order(rr_ms):
 def test_windows_add_up(rr_ms, cuts):
     """However the beats are dealt out, every beat and no difference between windows is counted."""
     nn = nn_from_rr(chained(rr_ms))
-    window = np.searchsorted(np.sort(cuts), np.arange(len(nn)), side="right").astype(np.intp)
-    found = time_domain(nn, window, len(cuts) + 1)
-    assert found.n_beats.sum() == len(nn)
+    edges = np.concatenate([[0], np.sort(np.minimum(cuts, len(nn))), [len(nn)]]).astype(np.int64)
+    first, last = edges[:-1], edges[1:]
+    found = beats(nn, Segments(first, last, first, last))
+    assert found.n_nn.sum() == len(nn)
     assert found.nn_total_ms.sum() == pytest.approx(nn.nn_ms.sum())
-    crossing = int((nn.follows_previous[1:] & (np.diff(window) != 0)).sum())
-    assert found.n_differences.sum() == nn.follows_previous[1:].sum() - crossing
+    within = np.isin(np.arange(len(nn)), first[first < last], invert=True)
+    assert found.n_differences.sum() == (nn.follows_previous & within).sum()
 
 
 def test_a_series_that_cannot_be_is_refused():
