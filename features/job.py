@@ -23,8 +23,8 @@ from store.units import NS_PER_S
 
 NIGHTS_A_WRITE = 30
 """About three million beats: a month of one person is computed and written at a time, in bounded memory."""
-_MARGIN_NS = 60 * NS_PER_S
-"""Read on both sides of a night: the rule for NN intervals looks two beats back and ahead, over noon too."""
+_MARGIN_NS = 300 * NS_PER_S
+"""Read on both sides of a night: the rule for NN intervals looks 128 beats back and ahead, over noon too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def test_no_hour_is_lost_on_a_journey(store, registry, subject, clock):
     for hours, zone in ((30, "America/Los_Angeles"), (90, "Asia/Tokyo")):
         clock.advance_to(start_ns + hours * 3600 * NS_PER_S)
         registry.people.add_subject("S1", zone)
-    recorded = beats(start_ns, 144, spread_ms=10)
+    recorded = beats(start_ns, 144, spread_ms=5)
     store.write([recorded])
     run(store, registry)
     assert store.read(WINDOW_STREAM, subject)["n_beats"].sum() == len(recorded)
