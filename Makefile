@@ -34,12 +34,15 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@tools/pip-install "$(VENV)" virtual
+	@$(BIN)/python tools/warm-kernels
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@tools/pip-install "$(VENV)" virtual,test
+	@$(BIN)/python tools/warm-kernels
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.check: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@tools/pip-install "$(VENV)" virtual,test,check
+	@$(BIN)/python tools/warm-kernels
 	@touch $@ $(VENV)/.demo $(VENV)/.test

@@ -8,11 +8,13 @@ from pathlib import Path
 from benchmarks.table import keep, show
 
 NAMES = {
+    "hrv": "HRV beside other packages: the same values, the time of a window, thirty patient-days",
     "spine": "strap to store: latency, samples per second, and what each stage can do alone",
     "spool": "the spool: bytes for a month, durable records a second, a power cut at every step, the fold",
-    "store_embedded": "the embedded store: in, out, live reads while others write, bytes",
+    "artefacts": "what each cleaning rule does to RMSSD on annotated recordings; writes docs/artefacts.md",
+    "collector": "200 wearables, 200 kills, dead links, reconnects, a day of 50 straps; --full takes 40 min",
     "fuzz": "every decoder with frames that no wearable ever sent",
-    "ledger": "the ledger: what is lost or changed behind the store's back is found, on either store",
+    "store": "both stores and the ledger: in, out, live, bytes, and no loss that goes unseen",
 }
 
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from store.errors import RecordingError
 from store.types import read_only
 
-TIME_COLUMN, RR_COLUMN, PULSE_COLUMN = "t_s", "rr_ms", "pp_ms"
+TIME_COLUMN, RR_COLUMN = "t_s", "rr_ms"
+PULSE_COLUMNS = ("pp_ms", "ppi_ms")
 _GZIP_MAGIC = b"\x1f\x8b"
 _LONGEST_QUOTE = 40
 
@@ -26,6 +27,8 @@ LARGEST_BYTES = 1 << 26
 FEWEST_BEATS_JUDGED = 10
 SHORTEST_MEDIAN_MS = 20
 """No heart beats faster; seconds where milliseconds belong look like it."""
+FARTHEST_S = 9e9
+"""Nanoseconds from 1970 in 64 bits reach so far; Unix time in milliseconds lies beyond."""
 MOST_APART = 20
 """Beats may be this many times their interval apart, for gaps; milliseconds in t_s make it 1000 times."""
 
@@ -43,7 +46,7 @@ class RrRecording:
     digest : str
         SHA-256 of the text, hexadecimal; the same for a file and its compressed copy.
     is_pulse : bool
-        The intervals are between pulses, from light (column `pp_ms`), not between heartbeats.
+        The intervals are between pulses, from light (`pp_ms`, `ppi_ms`), not between heartbeats.
     """
 
     t_s: NDArray[np.float64]
@@ -63,7 +66,7 @@ def read_rr_file(path: Path, *, may_be_plain: bool = False) -> RrRecording:
     path : Path
     may_be_plain : bool
         Also take a file without `t_s`, whose intervals then follow each other from time 0, and one with pulse
-        intervals (`pp_ms`) in place of RR.
+        intervals (`pp_ms` or `ppi_ms`) in place of RR.
 
     Raises
     ------
@@ -90,7 +93,7 @@ def read_rr_file(path: Path, *, may_be_plain: bool = False) -> RrRecording:
         read_only(found[:, 0]),
         read_only(found[:, 1]),
         hashlib.sha256(content).hexdigest(),
-        is_pulse=table.interval_column == PULSE_COLUMN,
+        is_pulse=table.interval_column in PULSE_COLUMNS,
     )
     _refuse_other_units(path.name, recording)
     return recording
@@ -126,8 +129,8 @@ class _Table:
         self._name = name
         self._reader = csv.reader(io.StringIO(text, newline=""))
         self._header = [column.strip() for column in self._next_row() or ()]
-        is_pulse = may_be_plain and RR_COLUMN not in self._header and PULSE_COLUMN in self._header
-        self.interval_column = PULSE_COLUMN if is_pulse else RR_COLUMN
+        accepted = (RR_COLUMN, *PULSE_COLUMNS) if may_be_plain else (RR_COLUMN,)
+        self.interval_column = next((name for name in accepted if name in self._header), RR_COLUMN)
         self._is_plain = may_be_plain and TIME_COLUMN not in self._header
         self._columns = [self.interval_column] if self._is_plain else [TIME_COLUMN, self.interval_column]
         missing = [column for column in self._columns if column not in self._header]
@@ -148,8 +151,9 @@ class _Table:
                 self._refuse_text(row)
             interval_ms = numbers[-1]
             ended_s = previous_s + interval_ms / 1000 if self._is_plain else numbers[0]
-            if not (previous_s < ended_s < np.inf and 0 < interval_ms < np.inf):
-                _refuse_values(self._name, self._reader.line_num, ended_s, interval_ms, previous_s)
+            if not (previous_s < ended_s < FARTHEST_S and 0 < interval_ms < np.inf and ended_s > -FARTHEST_S):
+                at = f"{self._name}, line {self._reader.line_num}"
+                _refuse_values(at, self.interval_column, ended_s, interval_ms, previous_s)
             yield ended_s, interval_ms
             previous_s = ended_s
 
@@ -175,16 +179,18 @@ class _Table:
         raise AssertionError(row)
 
 
-def _refuse_values(name: str, line: int, ended_s: float, interval_ms: float, previous_s: float) -> Never:
+def _refuse_values(at: str, column: str, ended_s: float, interval_ms: float, previous_s: float) -> Never:
     if not np.isfinite(interval_ms):
-        seen, needed = f"rr_ms is {interval_ms}", "a finite number of milliseconds"
+        seen, needed = f"{column} is {interval_ms}", "a finite number of milliseconds"
+    elif interval_ms <= 0:
+        seen, needed = f"{column} is {interval_ms:g}", "more than 0"
     elif not np.isfinite(ended_s):
         seen, needed = f"t_s is {ended_s}", "a finite number of seconds"
-    elif interval_ms <= 0:
-        seen, needed = f"rr_ms is {interval_ms:g}", "more than 0"
+    elif abs(ended_s) >= FARTHEST_S:
+        seen, needed = f"t_s is {ended_s:.10g}", f"seconds, within {FARTHEST_S:g} of zero"
     else:
         seen, needed = f"t_s is {ended_s:.10g} after {previous_s:.10g}", "a later time; sort the rows by t_s"
-    raise RecordingError(f"{name}, line {line}: {seen}; needed is {needed}; correct or remove the line")
+    raise RecordingError(f"{at}: {seen}; needed is {needed}; correct or remove the line")
 
 
 def _refuse_other_units(name: str, recording: RrRecording) -> None:

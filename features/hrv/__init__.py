@@ -8,22 +8,29 @@ withhold nothing but the undefined.
 
 from features.hrv.beats import Beats, Fragmentation, beats, fragmentation
 from features.hrv.entropy import Entropy, entropy, multiscale_entropy
+from features.hrv.gates import GATES, Completeness, Gate
 from features.hrv.histogram import Geometry, geometry
 from features.hrv.lomb import lomb
 from features.hrv.scaling import Scaling, scaling
 from features.hrv.segments import FloatArray, Segments, clock_windows, segments_between, whole
-from features.hrv.specs import HRV_SPECS, RECORD_SPECS, HrvSpec
-from features.hrv.spectrum import Spectrum, welch
-from features.hrv.table import HrvTable, hrv_table, record_values, sdann_sdnni_ms
+from features.hrv.specs import HRV_SPECS, QUICK_SPECS, RECORD_SPECS, HrvSpec
+from features.hrv.spectrum import BANDS_HZ, Spectrum, welch, welch_density
+from features.hrv.table import UNDEFINED, HrvTable, hrv_table, record_values, sdann_sdnni_ms
 from store.types import NnSeries
 
 __all__ = [
+    "BANDS_HZ",
+    "GATES",
     "HRV_SPECS",
+    "QUICK_SPECS",
     "RECORD_SPECS",
+    "UNDEFINED",
     "Beats",
+    "Completeness",
     "Entropy",
     "FloatArray",
     "Fragmentation",
+    "Gate",
     "Geometry",
     "HrvSpec",
     "HrvTable",
@@ -47,6 +54,7 @@ __all__ = [
     "sdnn_ms",
     "segments_between",
     "welch",
+    "welch_density",
     "whole",
 ]
 

@@ -23,6 +23,9 @@ from store.types import NnSeries
 _DUST_PER_MS = 1e6
 """Differences are rounded to 1e-6 ms, so that one of exactly 50 ms is not counted as more."""
 
+SLOW_HEART_BPM = 48.0
+"""0.4 Hz, the upper edge of HF, is half of 48 beats a minute: a slower heart does not sample that fast."""
+
 _LONG_RUN = 3
 _LONG_ALTERNATION = 4
 """Costa (2017): segments of at least 3 intervals in one direction; at least 4 that alternate."""
@@ -63,6 +66,11 @@ class Beats:
         return 60_000 / self.mean_nn_ms
 
     @property
+    def hf_is_limited(self) -> FloatArray:
+        """1 where the heart is too slow for the upper edge of HF, 0 elsewhere."""
+        return (self.mean_hr_bpm < SLOW_HEART_BPM).astype(np.float64)
+
+    @property
     def cvnn(self) -> FloatArray:
         """SDNN in units of the mean NN."""
         return self.sdnn_ms / self.mean_nn_ms
@@ -98,7 +106,7 @@ def beats(nn: NnSeries, segments: Segments) -> Beats:
 
 @compiled
 def _difference_ms(nn_ms: FloatArray, i: int) -> float:
-    return round((nn_ms[i] - nn_ms[i - 1]) * _DUST_PER_MS) / _DUST_PER_MS
+    return np.rint((nn_ms[i] - nn_ms[i - 1]) * _DUST_PER_MS) / _DUST_PER_MS
 
 
 @compiled

@@ -76,8 +76,9 @@ def _tinn_bins(heights: FloatArray) -> float:
     outside = 0.0
     for n in range(apex):
         error = outside
+        slope = heights[apex] / (apex - n)
         for x in range(n, apex):
-            error += (heights[x] - heights[apex] * (x - n) / (apex - n)) ** 2
+            error += (heights[x] - slope * (x - n)) ** 2
         if error < best - 1e-9:
             best, left = error, n
         outside += heights[n] ** 2
@@ -88,8 +89,9 @@ def _tinn_bins(heights: FloatArray) -> float:
     for m in range(apex + 1, len(heights)):
         beyond -= heights[m] ** 2
         error = beyond
+        slope = heights[apex] / (m - apex)
         for x in range(apex + 1, m + 1):
-            error += (heights[x] - heights[apex] * (m - x) / (m - apex)) ** 2
+            error += (heights[x] - slope * (m - x)) ** 2
         if error < best - 1e-9:
             best, right = error, m
     return float(right - left)

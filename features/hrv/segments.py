@@ -35,6 +35,10 @@ class Segments:
     def __len__(self) -> int:
         return len(self.start_ns)
 
+    def take(self, rows: NDArray[np.intp]) -> "Segments":
+        """Return the spans of these rows."""
+        return Segments(self.start_ns[rows], self.end_ns[rows], self.first[rows], self.last[rows])
+
     @property
     def n_beats(self) -> NDArray[np.int64]:
         """Intervals in each span, (m,)."""

@@ -83,6 +83,9 @@ HRV_SPECS: tuple[HrvSpec, ...] = (
     HrvSpec("pas_pct", "%", "100 intervals in alternations of 4 or more / n", _COSTA, "nonlinear"),
 )
 
+QUICK_SPECS = tuple(spec for spec in HRV_SPECS if spec.name not in ("sampen", "apen"))
+"""All but those whose time grows with the square of the beats."""
+
 RECORD_SPECS: tuple[HrvSpec, ...] = (
     HrvSpec(
         "sdann_ms", "ms", "standard deviation (n - 1) of the means of 5-minute windows", _TASK_FORCE, "record"

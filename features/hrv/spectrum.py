@@ -17,7 +17,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from features.hrv.compiled import compiled
-from features.hrv.segments import FloatArray, Segments
+from features.hrv.segments import FloatArray, Segments, whole
 from store.types import NnSeries
 from store.units import NS_PER_S
 
@@ -31,8 +31,11 @@ SEGMENT_S = 300.0
 FEWEST_BEATS = 4
 """A cubic needs four points."""
 
-_BATCH = 128
-"""Windows worked on at once: few enough to stay in the cache, enough to forget Python."""
+SLOWEST_BEAT_S = 10.0
+"""Intervals longer than this on average are no heart's, and would make the spectrum as long as they like."""
+
+_BATCH_SAMPLES = 1 << 15
+"""Samples worked on at once: few enough to stay in the cache, enough to forget Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +89,55 @@ def welch(nn: NnSeries, segments: Segments) -> Spectrum:
     that a stretch with long gaps has to be withheld (`features.hrv.gates`).
     """
     out = np.full((len(segments), 5), np.nan)
-    rows = np.flatnonzero(segments.n_beats >= FEWEST_BEATS)
     t_s = (nn.t_ns - nn.t_ns[0]) / NS_PER_S if len(nn) else np.zeros(0)
+    rows, span_s = rows_with_a_spectrum(t_s, segments)
     n_samples = np.zeros(len(segments), np.int64)
-    spans_s = t_s[segments.last[rows] - 1] - t_s[segments.first[rows]]
-    n_samples[rows] = np.floor(spans_s * RESAMPLED_HZ + 1e-9).astype(np.int64) + 1
+    n_samples[rows] = np.floor(span_s * RESAMPLED_HZ + 1e-9).astype(np.int64) + 1
     for group in of_equal_length(rows, n_samples):
         first, last = segments.first[group], segments.last[group]
         series = np.empty((len(group), int(n_samples[group[0]])))
         _spline_kernel(t_s, nn.nn_ms, first, last, series)
-        frequency_hz, density = _welch_density(series)
-        band_kernel(np.full(len(group), frequency_hz), density, EDGES_HZ, out, group)
+        step_hz, density = _welch_density(series)
+        band_kernel(np.full(len(group), step_hz), density, EDGES_HZ, out, group)
     return Spectrum(*np.ascontiguousarray(out.T))
 
 
+def welch_density(nn: NnSeries) -> tuple[FloatArray, FloatArray]:
+    """Return the frequencies in Hz, (k,), and Welch's density in ms^2/Hz, (k,), of a series as one stretch.
+
+    Both are empty where there is no spectrum: fewer than four intervals.
+    """
+    t_s = (nn.t_ns - nn.t_ns[0]) / NS_PER_S if len(nn) else np.zeros(0)
+    segment = whole(nn)
+    rows, span_s = rows_with_a_spectrum(t_s, segment)
+    if not len(rows):
+        return np.zeros(0), np.zeros(0)
+    series = np.empty((1, int(np.floor(span_s[0] * RESAMPLED_HZ + 1e-9)) + 1))
+    _spline_kernel(t_s, nn.nn_ms, segment.first[rows], segment.last[rows], series)
+    step_hz, density = _welch_density(series)
+    frequency_hz = np.arange(density.shape[1], dtype=np.float64) * step_hz
+    return frequency_hz, density.reshape(-1)
+
+
+def rows_with_a_spectrum(t_s: FloatArray, segments: Segments) -> tuple[NDArray[np.intp], FloatArray]:
+    """Return which spans have beats enough, and seconds from the end of their first interval to the last."""
+    rows = np.flatnonzero(segments.n_beats >= FEWEST_BEATS)
+    span_s = t_s[segments.last[rows] - 1] - t_s[segments.first[rows]]
+    kept = span_s <= SLOWEST_BEAT_S * segments.n_beats[rows]
+    return rows[kept], span_s[kept]
+
+
 def of_equal_length(rows: NDArray[np.intp], length: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    """Return the rows in groups of one length, none larger than a batch."""
+    """Return the rows in groups of one length, small enough to be worked on at once."""
+    if not len(rows):
+        return []
     ordered = rows[np.argsort(length[rows], kind="stable")]
     edges = np.flatnonzero(np.diff(length[ordered])) + 1
-    groups = np.split(ordered, edges)
-    return [group[k : k + _BATCH] for group in groups for k in range(0, len(group), _BATCH)]
+    groups: list[NDArray[np.intp]] = []
+    for group in np.split(ordered, edges):
+        batch = max(1, _BATCH_SAMPLES // int(length[group[0]]))
+        groups += [group[k : k + batch] for k in range(0, len(group), batch)]
+    return groups
 
 
 def _welch_density(series: FloatArray) -> tuple[float, FloatArray]:

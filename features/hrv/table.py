@@ -1,24 +1,23 @@
 """All HRV values of many stretches, each shown only where enough of the stretch is there."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from features.hrv.beats import Beats, beats, fragmentation
-from features.hrv.entropy import entropy, multiscale_entropy
+from features.hrv.beats import Beats, Fragmentation, beats, fragmentation
+from features.hrv.entropy import Entropy, entropy, multiscale_entropy
 from features.hrv.gates import GATES, Completeness, completeness
-from features.hrv.histogram import geometry
+from features.hrv.histogram import Geometry, geometry
 from features.hrv.lomb import lomb
-from features.hrv.scaling import scaling
+from features.hrv.scaling import Scaling, scaling
 from features.hrv.segments import FloatArray, Segments, clock_windows, segments_between, whole
-from features.hrv.specs import HRV_SPECS, HrvSpec
-from features.hrv.spectrum import welch
+from features.hrv.specs import HRV_SPECS, QUICK_SPECS, HrvSpec
+from features.hrv.spectrum import Spectrum, welch
 from store.types import NnSeries
 from store.units import NS_PER_MS, NS_PER_S
 
-SLOW_HEART_BPM = 48.0
-"""0.4 Hz, the upper edge of HF, is half of 48 beats a minute: a slower heart does not sample that fast."""
+UNDEFINED = "undefined for constant, too few or unmatched intervals"
 
 MIN_RECORD_WINDOW_FRAC = 0.5
 _RECORD_WINDOW_NS = 300 * NS_PER_S
@@ -42,16 +41,16 @@ class HrvTable:
 
     def withheld(self, row: int) -> dict[str, str]:
         """Return why values of a stretch are missing, by name."""
-        reasons: dict[str, str] = {}
-        for spec in HRV_SPECS:
-            if spec.name in self.values and np.isnan(self.values[spec.name][row]):
-                why = self.complete.refusal(GATES[spec.gate], row)
-                reasons[spec.name] = why or "undefined: too few, constant or unmatched intervals"
-        return reasons
+        refusals = {name: self.complete.refusal(gate, row) for name, gate in GATES.items()}
+        return {
+            spec.name: refusals[spec.gate] or UNDEFINED
+            for spec in HRV_SPECS
+            if spec.name in self.values and np.isnan(self.values[spec.name][row])
+        }
 
 
 def hrv_table(nn: NnSeries, segments: Segments, specs: tuple[HrvSpec, ...] = HRV_SPECS) -> HrvTable:
-    """Compute the values of every span; what no spec asks for is not computed.
+    """Compute the values of every span; what no spec asks for, or a gate withholds, is not computed.
 
     Parameters
     ----------
@@ -61,60 +60,59 @@ def hrv_table(nn: NnSeries, segments: Segments, specs: tuple[HrvSpec, ...] = HRV
     """
     found = beats(nn, segments)
     complete = completeness(nn, segments, found)
-    raw = _raw_values(nn, segments, found, {spec.name for spec in specs})
     passes = {name: complete.passes(gate) for name, gate in GATES.items()}
-    values = {spec.name: np.where(passes[spec.gate], _finite(raw[spec.name]), np.nan) for spec in specs}
-    return HrvTable(segments, complete, values)
-
-
-def _finite(values: FloatArray) -> FloatArray:
-    return np.where(np.isfinite(values), values, np.nan)
-
-
-def _raw_values(nn: NnSeries, segments: Segments, found: Beats, wanted: set[str]) -> dict[str, FloatArray]:
-    families = (
-        (_BEATS, lambda: found),
-        (("hti", "tinn_ms", "stress_index"), lambda: geometry(nn, segments)),
-        (_SPECTRUM, lambda: welch(nn, segments)),
-        (("sampen", "apen"), lambda: entropy(nn, segments)),
-        (("dfa_a1", "dfa_a2"), lambda: scaling(nn, segments)),
-        (("pip_pct", "ials", "pss_pct", "pas_pct"), lambda: fragmentation(nn, segments)),
-    )
-    raw: dict[str, FloatArray] = {}
-    for names, compute in families:
-        if wanted & set(names):
-            family = compute()
-            raw |= {name: np.asarray(getattr(family, name)) for name in names}
-    if wanted & set(_LOMB):
-        by_lomb = lomb(nn, segments)
-        raw |= {name: np.asarray(getattr(by_lomb, name.removeprefix("lomb_"))) for name in _LOMB}
-    raw["hf_is_limited"] = (found.mean_hr_bpm < SLOW_HEART_BPM).astype(np.float64)
-    return raw
+    values: dict[str, FloatArray] = {}
+    for family, names in _FAMILIES:
+        asked = [spec for spec in specs if spec.name in names]
+        if not asked:
+            continue
+        rows = np.flatnonzero(np.any([passes[spec.gate] for spec in asked], axis=0))
+        computed = family(nn, segments.take(rows)) if len(rows) else None
+        for spec in asked:
+            column = np.full(len(segments), np.nan)
+            if computed is not None:
+                column[rows] = getattr(computed, spec.name.removeprefix("lomb_"))
+            values[spec.name] = np.where(passes[spec.gate] & np.isfinite(column), column, np.nan)
+    return HrvTable(segments, complete, {spec.name: values[spec.name] for spec in specs})
 
 
 _BEATS = (
     "mean_nn_ms", "mean_hr_bpm", "sdnn_ms", "cvnn", "rmssd_ms", "ln_rmssd", "sdsd_ms", "pnn50_pct",
-    "pnn20_pct", "sd1_ms", "sd2_ms", "ellipse_ms2", "guzik_pct", "porta_pct",
+    "pnn20_pct", "sd1_ms", "sd2_ms", "ellipse_ms2", "guzik_pct", "porta_pct", "hf_is_limited",
 )  # fmt: skip
 _SPECTRUM = (
     "vlf_ms2", "lf_ms2", "hf_ms2", "total_ms2", "lf_hf", "lf_nu_pct", "hf_nu_pct", "lf_peak_hz", "hf_peak_hz",
 )  # fmt: skip
-_LOMB = ("lomb_vlf_ms2", "lomb_lf_ms2", "lomb_hf_ms2", "lomb_lf_hf")
+_Family = Callable[[NnSeries, Segments], Beats | Geometry | Spectrum | Entropy | Scaling | Fragmentation]
+_FAMILIES: tuple[tuple[_Family, tuple[str, ...]], ...] = (
+    (beats, _BEATS),
+    (geometry, ("hti", "tinn_ms", "stress_index")),
+    (welch, _SPECTRUM),
+    (lomb, ("lomb_vlf_ms2", "lomb_lf_ms2", "lomb_hf_ms2", "lomb_lf_hf")),
+    (entropy, ("sampen", "apen")),
+    (scaling, ("dfa_a1", "dfa_a2")),
+    (fragmentation, ("pip_pct", "ials", "pss_pct", "pas_pct")),
+)
+"""What computes which values together."""
 
 
-def record_values(nn: NnSeries, *, with_entropies: bool = False) -> tuple[HrvTable, dict[str, float]]:
+def record_values(
+    nn: NnSeries, span: Segments | None = None, *, with_entropies: bool = False
+) -> tuple[HrvTable, dict[str, float]]:
     """Return the values of a whole record as one stretch, and those that only a long record has.
 
     Parameters
     ----------
     nn : NnSeries
+    span : Segments, optional
+        One stretch: where the recording begins and ends, should its ends have been removed. Default: where
+        the NN intervals do.
     with_entropies : bool
-        Also SampEn, ApEn and multiscale entropy, whose time grows with the square of the beats: half a minute
-        for a day. Without it they are left out.
+        Also SampEn, ApEn and multiscale entropy, whose time grows with the square of the beats: some ten
+        seconds for a day. Without it they are left out.
     """
-    segments = whole(nn)
-    specs = tuple(spec for spec in HRV_SPECS if with_entropies or spec.name not in ("sampen", "apen"))
-    table = hrv_table(nn, segments, specs)
+    segments = whole(nn) if span is None else span
+    table = hrv_table(nn, segments, HRV_SPECS if with_entropies else QUICK_SPECS)
     sdann_ms, sdnni_ms = sdann_sdnni_ms(nn, int(segments.start_ns[0]))
     values = {"sdann_ms": sdann_ms, "sdnni_ms": sdnni_ms}
     if with_entropies:
