@@ -34,7 +34,10 @@ Delete = Callable[[str, str, int], None]
 
 
 def run(*, is_full: bool) -> list[Row]:
-    """Measure; `is_full` takes 10 M samples and 1,000 injections instead of 1 M and 150."""
+    """Measure; `is_full` takes 10 M samples and 1,000 injections instead of 1 M and 150.
+
+    On InfluxDB only where there is one.
+    """
     size = (9, 6, 1_000) if is_full else (2, 3, 150)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "samples.sqlite"
@@ -46,9 +49,6 @@ def run(*, is_full: bool) -> list[Row]:
 def _influx_rows(size: tuple[int, int, int]) -> list[Row]:
     binary = influxd_binary()
     if binary is None:
-        print(
-            "No InfluxDB on this machine (tools/influxd.sh builds one): only the embedded store is measured"
-        )
         return []
     with tempfile.TemporaryDirectory() as folder:
         server = OwnInfluxServer(binary, Path(folder))

@@ -14,13 +14,14 @@ from dash.exceptions import DashException
 from flask import Flask, Response, g, redirect, request, session
 from flask.typing import ResponseReturnValue
 from flask_wtf import csrf
-from werkzeug.exceptions import BadRequest, HTTPException, NotFound
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound, ServiceUnavailable
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from dashboard.packing import Packing
 from dashboard.routes import SIGN_IN_PATH, route_of
 from dashboard.shell import message_page
 from dashboard.sources import Sources
+from store.errors import StoreAccessError, StoreUnavailableError
 from store.registry.accounts import User
 from store.registry.people import Sensor, Subject
 
@@ -78,6 +79,8 @@ def install_gate(server: Flask, sources: Sources, script_hashes: Callable[[], Se
     csrf.CSRFProtect(server)
     server.register_error_handler(HTTPException, lambda error: _error_page(sources, error))
     server.register_error_handler(DashException, lambda _error: _error_page(sources, BadRequest()))
+    for refused in (StoreUnavailableError, StoreAccessError):
+        server.register_error_handler(refused, lambda error: _store_is_away(server, sources, error))
     packing = Packing()
     policy: list[str] = []
 
@@ -253,6 +256,12 @@ def _finish(response: Response, policy: str, *, is_behind_tls: bool) -> None:
         response.headers["Cache-Control"] = "no-cache"
     if response.mimetype == "text/html" and "user" in g:
         response.set_cookie(CSRF_COOKIE, csrf_token(), secure=is_behind_tls, samesite="Strict")
+
+
+def _store_is_away(server: Flask, sources: Sources, error: Exception) -> ResponseReturnValue:
+    """Tell the page, and whoever runs evenkeel: open pages ask again every second, so one line each."""
+    server.logger.warning("%s", error)
+    return _error_page(sources, ServiceUnavailable("The store does not answer. Try again in a minute."))
 
 
 def _error_page(sources: Sources, error: HTTPException) -> ResponseReturnValue:

@@ -296,6 +296,8 @@ class Collector:
                 device.name or device.address,
                 disconnected_callback=on_disconnect,
                 max_attempts=CONNECT_ATTEMPTS,
+                # It outlives a restart of the Bluetooth service, and would hand out objects that are gone.
+                use_services_cache=False,
                 **slot.adapter.radio.client_options(),
             )
         return connected

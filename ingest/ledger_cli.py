@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -15,11 +14,6 @@ if TYPE_CHECKING:
     from store.installation import Installation
     from store.ledger import Disagreement, Ledger
     from store.ledger_report import StreamDay, SubjectDay
-
-DAYS_SHOWN = 14
-"""Days of each person on the screen, the newest, unless --since asks for others."""
-SHOWN_H = 1 / 3600
-"""Shorter gaps, such as between connecting and the first packet, are left to the JSON."""
 
 
 def ledger(
@@ -36,7 +30,9 @@ def ledger(
 ) -> None:
     """Show how complete each person's data are and why not, and prove that the store lost nothing.
 
-    Days are UTC. "Proven" are hours that the store holds exactly as it acknowledged them, to the last bit.
+    Everybody has a line with a block for each day; of one person (--subject)
+    each day has one with a block for each hour. Days are UTC. "Proven" are
+    hours that the store holds exactly as it acknowledged them, to the last bit.
     """
     from store.errors import ConfigError
     from store.ledger import open_ledger
@@ -56,10 +52,14 @@ def ledger(
     else:
         feed()
     found = book.disagreements(subject, since_ns or 0)
-    show = _show_json if output == "json" else _show_text
-    show(
-        book.coverage(subject, since_ns or 0), book.completeness(subject, since_ns or 0), found, since is None
-    )
+    days, streams = book.coverage(subject, since_ns or 0), book.completeness(subject, since_ns or 0)
+    if output == "json":
+        _show_json(days, streams, found)
+    else:
+        from ingest.ledger_screen import DAYS_SHOWN, screen
+
+        for line in screen(days, streams, found, days_shown=DAYS_SHOWN if since is None else None):
+            say(line)
     finish(feed.failed)
     if found:
         raise typer.Exit(EXIT_PARTLY)
@@ -102,7 +102,6 @@ def _show_json(
     days: Sequence["SubjectDay"],
     streams: Sequence["StreamDay"],
     found: Sequence["Disagreement"],
-    is_short: bool,  # noqa: ARG001 - everything, however much it is
 ) -> None:
     from store.times import iso_time
 
@@ -117,47 +116,3 @@ def _show_json(
         "disagreements": [{**asdict(one), "hour": iso_time(one.hour_ns)} for one in found],
     }
     say(json.dumps(shown, indent=1))
-
-
-def _show_text(
-    days: Sequence["SubjectDay"],
-    streams: Sequence["StreamDay"],
-    found: Sequence["Disagreement"],
-    is_short: bool,
-) -> None:
-    from store.times import iso_time
-
-    for who, of_person in groupby(days, key=lambda day: day.subject_id):
-        lines = list(of_person)
-        say(f"{who}\n  day (UTC)     covered         stored  proven  used      gaps")
-        for day in lines[-DAYS_SHOWN if is_short else 0 :]:
-            rows = [row for row in streams if (row.subject_id, row.day) == (who, day.day)]
-            say(_day_line(day, rows))
-    for one in found:
-        say(
-            f"{one.finding.value.upper()}: {one.subject_id} {one.stream} {one.sensor_id}, hour of "
-            f"{iso_time(one.hour_ns)}: {one.stored:,} samples stored, {one.expected:,} expected"
-        )
-    if not days:
-        say("Nothing has been reconciled yet; do it with: evenkeel ledger --check")
-        return
-    newest_ns = max(day.reconciled_ns for day in days)
-    say(f"Last reconciled {iso_time(newest_ns)}; hours that disagree: {len(found):,}")
-
-
-def _day_line(day: "SubjectDay", rows: Sequence["StreamDay"]) -> str:
-    hours = sum(row.hours for row in rows)
-    proven = f"{sum(row.proven_hours for row in rows) / hours:6.0%}" if hours else "     -"
-    stored, used = sum(row.stored for row in rows), sum(row.used for row in rows)
-    whole_h = day.covered_h + sum(day.gap_hours.values())
-    share = f"{day.covered_h / whole_h:4.0%}" if whole_h else "   -"
-    gaps = ", ".join(
-        f"{why} {_duration(lost_h)}" for why, lost_h in day.gap_hours.items() if lost_h > SHOWN_H
-    )
-    return f"  {day.day}  {day.covered_h:5.1f} h {share} {stored:12,}  {proven}  {used:8,}  {gaps}".rstrip()
-
-
-def _duration(hours: float) -> str:
-    if hours >= 1:
-        return f"{hours:.1f} h"
-    return f"{hours * 60:.0f} min" if hours * 60 >= 1 else f"{hours * 3600:.0f} s"

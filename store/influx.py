@@ -1,17 +1,19 @@
 """Samples in an InfluxDB 2: the store for many people, or for several machines.
 
 A measurement per stream, tagged with subject and sensor, in a bucket per family of streams. Samples go in as
-bulk line protocol, the next body encoded while one is on its way, and come out as a CSV stream of InfluxQL
-with bound parameters: the fastest and exact ways (`docs/store.md`). A write is durable when the server
-acknowledges it: its log is synced before.
+bulk line protocol, two bodies on their way while the next is encoded, and come out as a CSV stream of
+InfluxQL with bound parameters: the fastest and exact ways (`docs/store.md`). A write is durable when the
+server acknowledges it: its log is synced before.
 """
 
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from store.errors import DataError, RejectedSamplesError
@@ -32,7 +34,7 @@ from store.influx_lines import (
     tag_of,
 )
 from store.influx_tables import BrokenOffError, ForeignValueError, columns_of
-from store.streams import STREAMS, Column, DType, Family, Stream
+from store.streams import FAMILIES, STREAMS, Column, DType, Family, Stream
 from store.timeseries import Batch, Samples, Series, merged
 
 BODY_ROWS = 25_000
@@ -41,7 +43,9 @@ memory and time on a slow uplink."""
 BODY_BYTES = 4 << 20
 """Of long lines, such as frames of a waveform, fewer."""
 
-FAMILIES: tuple[Family, ...] = ("raw", "features", "flags")
+IN_FLIGHT = 2
+"""Bodies on their way at a time: the server parses one while it syncs its log for the other."""
+
 _DTYPES: Mapping[str, DType] = {"float": "float64", "integer": "int64", "string": "utf8"}
 _KEY = re.compile(rf"(?P<stream>\w+),{SENSOR}=(?P<sensor>[^,\\]+),{SUBJECT}=(?P<subject>[^,\\]+)")
 _NAMED_REJECTED = 3
@@ -85,8 +89,10 @@ class InfluxTimeSeries:
         """
         rejected: list[Rejected] = []
         with self._connection.held_open():
-            for bucket, lines in _encoded_ahead(self._bodies(batches)):
-                rejected.extend(self._send(bucket, lines))
+            if not batches:
+                self._connection.write(self._buckets["raw"], b"")
+            for refused in _sent(self._send, self._bodies(batches), _in_flight(batches)):
+                rejected.extend(refused)
         if rejected:
             raise _rejection(batches, rejected)
         return sum(map(len, batches))
@@ -288,13 +294,25 @@ def _is_too_much(parts: Sequence[Lines]) -> bool:
     return sum(map(len, parts)) > BODY_ROWS or sum(len(part.text) for part in parts) > BODY_BYTES
 
 
-def _encoded_ahead(bodies: Iterator[tuple[str, Lines]]) -> Generator[tuple[str, Lines]]:
-    """Yield bodies, each encoded in a thread while the one before is on its way."""
-    with ThreadPoolExecutor(1, "influx-encoder") as encoder:
-        upcoming = encoder.submit(next, bodies, None)
-        while (body := upcoming.result()) is not None:
-            upcoming = encoder.submit(next, bodies, None)
-            yield body
+def _in_flight(batches: Sequence[Batch]) -> int:
+    """Return how many bodies may overtake each other: where a time occurs twice, the later sample wins."""
+    series = {(batch.stream.name, batch.subject_id, batch.sensor_id) for batch in batches}
+    is_each_once = len(series) == len(batches)
+    return IN_FLIGHT if is_each_once and all(np.all(np.diff(b.t_ns) > 0) for b in batches) else 1
+
+
+def _sent(
+    send: Callable[[str, Lines], list[Rejected]], bodies: Iterable[tuple[str, Lines]], in_flight: int
+) -> Generator[list[Rejected]]:
+    """Send bodies, so many at a time, each encoded meanwhile; yield what was refused of each, in order."""
+    waiting: deque[Future[list[Rejected]]] = deque()
+    with ThreadPoolExecutor(in_flight, "influx-sender") as senders:
+        for body in bodies:
+            if len(waiting) == in_flight:
+                yield waiting.popleft().result()
+            waiting.append(senders.submit(send, *body))
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _rejection(batches: Sequence[Batch], rejected: Sequence[Rejected]) -> RejectedSamplesError:

@@ -84,7 +84,8 @@ def lines_of(batch: Batch, position: int, start: int, stop: int) -> Lines:
     """Encode samples `start` to `stop` of the batch at `position` of a write."""
     rows = slice(start, stop)
     values = {name: _arrow_of(column, batch.values[name][rows]) for name, column in _columns(batch.stream)}
-    head = f"{batch.stream.name},{SUBJECT}={tag_of(batch.subject_id)},{SENSOR}={tag_of(batch.sensor_id)}"
+    # Tags in the order of the alphabet: the server would sort those of each line again.
+    head = f"{batch.stream.name},{SENSOR}={tag_of(batch.sensor_id)},{SUBJECT}={tag_of(batch.subject_id)}"
     incomplete = {name: array for name, array in values.items() if array.null_count}
     pieces: list[Any] = [f"{head} {MISSING}=" + ("" if incomplete else '""')]
     if incomplete:

@@ -21,9 +21,8 @@ from influxdb_client.rest import ApiException
 
 from store.errors import ConfigError, StoreUnavailableError
 from store.places import InfluxPlace, token_in
-from store.streams import Family
+from store.streams import FAMILIES, Family
 
-FAMILIES: tuple[Family, ...] = ("raw", "features", "flags")
 Grant = tuple[Literal["read", "write"], Family]
 ROLES: Mapping[str, frozenset[Grant]] = {
     "gateway": frozenset({("write", "raw")}),

@@ -86,7 +86,8 @@ class _Proof:
 def _blocks(answer: Any) -> Iterator[bytes]:  # noqa: ANN401 - a binary file
     """Yield a CSV in pieces that end with a row.
 
-    Arrow could read the answer itself, but does so in a thread of its own, and has hung where a server died.
+    Arrow could read the answer itself, but would in a thread of its own; so an error of the connection ends
+    the reading where somebody waits for it.
     """
     rest = b""
     while piece := answer.read(_BLOCK_BYTES):

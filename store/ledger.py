@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from store.clock import Clock
-from store.gaps import Gap, gaps_of
+from store.gaps import gaps_of
 from store.ledger_digest import NS_PER_HOUR, HourCounters, Total
 from store.ledger_file import LedgerFile
 from store.ledger_reading import DAY_NS, Held, held_in, witnesses
@@ -191,13 +191,15 @@ class Ledger:
         """
         start_ns = round(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * NS_PER_S
         now_ns = self._clock.now_ns()
-        comparison, held = self._compared(store, subject_id, start_ns, streams, now_ns)
+        comparison, held, waiting = self._compared(store, subject_id, start_ns, streams, now_ns)
         if any(verdict.finding for _, _, verdict in comparison.values()):
             recount()
-            comparison, held = self._compared(store, subject_id, start_ns, streams, now_ns)
+            comparison, held, waiting = self._compared(store, subject_id, start_ns, streams, now_ns)
         from_ns, until_ns = watched_ns or (start_ns, now_ns)
         part_ns = max(from_ns, start_ns), max(from_ns, start_ns, min(until_ns, start_ns + DAY_NS))
-        gaps = self._gaps(store, subject_id, part_ns, held)
+        oldest_ns = min(waiting.values(), default=None)
+        seen = witnesses(store, subject_id, *part_ns, held=held, waiting_since_ns=oldest_ns)
+        gaps = gaps_of(*part_ns, seen)
         with self._file.writing() as database:
             sealed = keep_verdicts(database, subject_id, comparison, now_ns)
             keep_gaps(database, subject_id, start_ns // DAY_NS, part_ns, gaps, now_ns)
@@ -309,7 +311,8 @@ class Ledger:
 
     def _compared(
         self, store: TimeSeriesStore, subject_id: str, start_ns: int, streams: Collection[str], now_ns: int
-    ) -> tuple[Comparison, Held]:
+    ) -> tuple[Comparison, Held, dict[str, int]]:
+        """Return the comparison, what was read for it, and since when records of each sensor wait."""
         first = start_ns // NS_PER_HOUR
         with self._file.reading() as database:
             known = known_hours(database, subject_id, first, first + 24)
@@ -323,16 +326,7 @@ class Ledger:
             settled_ns = min(waiting.get(key[1], now_ns), now_ns) - SETTLING_NS
             is_open = (key[2] + 1) * NS_PER_HOUR > settled_ns
             found[key] = hour, stored, judge(hour.seal, hour.growth(), stored, is_open=is_open)
-        return found, held
-
-    def _gaps(
-        self, store: TimeSeriesStore, subject_id: str, part_ns: tuple[int, int], held: Held
-    ) -> list[Gap]:
-        with self._file.reading() as database:
-            waiting = waiting_since_ns(database, subject_id)
-        since_ns = min(waiting.values(), default=None)
-        seen = witnesses(store, subject_id, *part_ns, held=held, waiting_since_ns=since_ns)
-        return gaps_of(*part_ns, seen)
+        return found, held, waiting
 
 
 def _by_hour(use: Use) -> list[tuple[int, int, int]]:

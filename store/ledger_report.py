@@ -91,6 +91,17 @@ class SubjectDay:
         """Hours with heart rate or beats of a worn sensor."""
         return (self.end_ns - self.start_ns) / NS_PER_HOUR - sum(self.gap_hours.values())
 
+    def hourly_shares(self) -> list[float | None]:
+        """Return the covered share of each UTC hour of the day; None where the subject was not watched."""
+        midnight_ns = self.start_ns // DAY_NS * DAY_NS
+        shares: list[float | None] = []
+        for from_ns in range(midnight_ns, midnight_ns + DAY_NS, NS_PER_HOUR):
+            hour = from_ns, from_ns + NS_PER_HOUR
+            watched_ns = _shared_ns(hour, (self.start_ns, self.end_ns))
+            lost_ns = sum(_shared_ns(hour, (gap.start_ns, gap.end_ns)) for gap in self.gaps)
+            shares.append((watched_ns - lost_ns) / watched_ns if watched_ns else None)
+        return shares
+
 
 def stream_days(
     database: sqlite3.Connection, subjects: Sequence[str] | None, since_ns: int
@@ -150,6 +161,10 @@ def disagreeing_hours(
 
 def _of(rows: Iterable[tuple[Any, ...]], subjects: Sequence[str] | None) -> Iterable[tuple[Any, ...]]:
     return rows if subjects is None else (row for row in rows if row[0] in subjects)
+
+
+def _shared_ns(one: tuple[int, int], other: tuple[int, int]) -> int:
+    return max(0, min(one[1], other[1]) - max(one[0], other[0]))
 
 
 def _date(day: int) -> date:

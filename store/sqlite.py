@@ -83,8 +83,8 @@ class SqliteTimeSeries:
         """
         try:
             with self._writing() as writer:
-                for batch in batches:
-                    self._insert(writer, batch)
+                for stream in dict.fromkeys(batch.stream for batch in batches):
+                    self._insert(writer, stream, [batch for batch in batches if batch.stream == stream])
         except SqlError as error:
             raise StoreUnavailableError(
                 f"{sum(map(len, batches))} samples were not written to {self._path}: {error}"
@@ -242,16 +242,26 @@ class SqliteTimeSeries:
         )
         self._ready.add(stream.name)
 
-    def _insert(self, writer: SqliteConnection, batch: Batch) -> None:
-        self._prepare(batch.stream)
-        if not len(batch):
+    def _insert(self, writer: SqliteConnection, stream: Stream, batches: Sequence[Batch]) -> None:
+        """Insert all that is new of one stream by one statement: of many sensors, each sends a little."""
+        self._prepare(stream)
+        filled = [batch for batch in batches if len(batch)]
+        if not filled:
             return
-        names = ["series_id", "t_ns", *batch.stream.column_names()]
-        series_id = np.full(len(batch), self._series_id(writer, batch))
-        columns: list[tuple[DType, NDArray[Any]]] = [("int64", series_id), ("int64", batch.t_ns)]
-        columns.extend((column.dtype, batch.values[column.name]) for column in batch.stream.columns)
+        names = ["series_id", "t_ns", *stream.column_names()]
+        series_id = np.repeat(
+            [self._series_id(writer, each) for each in filled], [len(each) for each in filled]
+        )
+        columns: list[tuple[DType, NDArray[Any]]] = [
+            ("int64", series_id),
+            ("int64", np.concatenate([batch.t_ns for batch in filled])),
+        ]
+        columns.extend(
+            (column.dtype, np.concatenate([batch.values[column.name] for batch in filled]))
+            for column in stream.columns
+        )
         writer.execute_many(
-            f"INSERT OR REPLACE INTO {_table(batch.stream)} ({', '.join(names)}) "  # noqa: S608
+            f"INSERT OR REPLACE INTO {_table(stream)} ({', '.join(names)}) "  # noqa: S608
             f"VALUES ({', '.join('?' * len(names))})",
             columns,
         )

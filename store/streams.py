@@ -12,6 +12,7 @@ from store.errors import UnknownError
 
 DType = Literal["float64", "int64", "utf8", "binary"]
 Family = Literal["raw", "features", "flags"]
+FAMILIES: tuple[Family, ...] = ("raw", "features", "flags")
 
 
 @dataclass(frozen=True, slots=True)

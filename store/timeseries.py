@@ -153,7 +153,8 @@ class TimeSeriesStore(Protocol):
     def write(self, batches: Sequence[Batch]) -> int:
         """Write `batches`; durable when it returns. Return the number of samples.
 
-        After an error any part may be stored, and writing all of it again is safe.
+        After an error any part may be stored, and writing all of it again is safe. Writing nothing only asks
+        whether samples as measured could be written.
 
         Raises
         ------

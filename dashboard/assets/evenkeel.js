@@ -82,16 +82,17 @@
 
   /* What moves must not look current when nothing arrives: after some seconds of silence a banner says so. */
   const SILENT_AFTER_MS = 15000;
-  let isPolling = false, lastAnswerMs = Date.now();
+  let isPolling = false, isStoreAway = false, lastAnswerMs = Date.now();
 
   function showSilence(isSilent) {
     const banner = document.getElementById("silence");
     document.documentElement.classList.toggle("is-stale", isSilent);
-    if (banner && banner.hidden === isSilent) {
-      banner.textContent = "No answer from evenkeel since " + new Date(lastAnswerMs).toLocaleTimeString("en-GB") +
-        ". What is shown may be old, and no heart rate is current. Reload the page, or call whoever runs evenkeel.";
-      banner.hidden = !isSilent;
-    }
+    if (!banner) return;
+    const said = (isStoreAway ? "The store of samples does not answer; nothing new since "
+      : "No answer from evenkeel since ") + new Date(lastAnswerMs).toLocaleTimeString("en-GB") +
+      ". What is shown may be old, and no heart rate is current. Reload the page, or call whoever runs evenkeel.";
+    if (isSilent && banner.textContent !== said) banner.textContent = said; /* once: it is read aloud */
+    banner.hidden = !isSilent;
   }
 
   function isPageEmpty() {
@@ -102,6 +103,7 @@
   const LEAVING = new Promise(function () {}); /* keeps Dash waiting while the browser goes elsewhere */
 
   function heard(answer) {
+    isStoreAway = answer.status === 503;
     if (answer.status === 401) {
       window.location.assign("/sign-in?ended");
       return LEAVING;
@@ -116,6 +118,7 @@
   }
 
   function unheard(error) {
+    isStoreAway = false;
     if (isPageEmpty()) showSilence(true);
     throw error;
   }

@@ -12,6 +12,7 @@ from ingest.decoders import (
 )
 from ingest.decoders.device_information import FIELDS, decode_device_information
 from ingest.profiles.profile import Port, Quiet, Tried, Watch
+from ingest.tasks import honour_cancellation
 from store.streams import (
     BATTERY,
     BODY_TEMPERATURE,
@@ -167,6 +168,7 @@ class CurrentTimeProfile(Quiet):
         while True:
             await port.clock.sleep(CLOCK_READ_INTERVAL_S)
             await self._look(port)
+            honour_cancellation()
 
     async def _look(self, port: Port) -> None:
         # The zone first, so that as little as possible passes between the reading and its stamp.

@@ -212,7 +212,7 @@ def live_packets(person: VirtualPerson) -> Iterator[tuple[int, HeartRateMeasurem
     --------
     >>> packets = live_packets(VirtualPerson(1, "UTC"))
     >>> [(t_ns // 10**9, packet.energy_kj) for t_ns, packet in itertools.islice(packets, 3)]
-    [(2, 0), (3, 1), (4, 2)]
+    [(1, 0), (2, 1), (3, 2)]
     """
     sequence = itertools.count()
     for start_s in itertools.count(0, BEATS_AT_ONCE_S):

@@ -271,6 +271,20 @@ def test_the_embedded_store_shows_whole_writes_only(tmp_path):
     assert all(count % 1000 == 0 for count in seen)
 
 
+@pytest.mark.parametrize("is_one_batch", [True, False])
+def test_of_a_time_that_occurs_twice_in_one_write_the_later_sample_wins(store, monkeypatch, is_one_batch):
+    """Also where a write is many requests, of which some are on their way at the same time."""
+    monkeypatch.setattr("store.influx.BODY_ROWS", 50)
+    pairs = [[rr(list(range(k, k + 50)), [twin] * 50) for twin in (1.0, 2.0)] for k in range(0, 2000, 50)]
+    batches = [batch for pair in pairs for batch in pair]
+    if is_one_batch:
+        t_ns = np.concatenate([batch.t_ns for batch in batches])
+        values = np.concatenate([batch.values["rr_ms"] for batch in batches])
+        batches = [Batch(RR_INTERVAL, "S1", "A", t_ns, {"rr_ms": values})]
+    store.write(batches)
+    assert store.read(RR_INTERVAL, "S1")["rr_ms"].tolist() == [2.0] * 2000
+
+
 def test_writers_and_readers_share_a_store(store):
     """Several threads write and read their own series of one stream at once; nothing mixes."""
 

@@ -217,17 +217,26 @@ def test_the_button_back_brings_no_patient_after_signing_out(visit, address):
     assert "V01" not in page.content()
 
 
-def test_without_an_answer_no_heart_rate_looks_current(visit, address):
-    page = visit("lead", is_expected=re.compile("Failed to load|did not respond|Failed to fetch"))
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda route: route.abort(), "No answer from evenkeel since"),
+        (lambda route: route.fulfill(status=503), "The store of samples does not answer; nothing new since"),
+    ],
+)
+def test_without_an_answer_no_heart_rate_looks_current(visit, address, answer, said):
+    page = visit(
+        "lead", is_expected=re.compile("Failed to load|did not respond|Failed to fetch|Callback error")
+    )
     page.clock.install()
     page.goto(f"{address}/patient/V01")
     number, banner = page.locator("#live-number .live-bpm"), page.locator("#silence")
     number.wait_for()
     page.clock.run_for(2_000)
     expect(banner).to_be_hidden()
-    page.route("**/_dash-update-component*", lambda route: route.abort())
+    page.route("**/_dash-update-component*", answer)
     page.clock.run_for(20_000)
-    expect(banner).to_contain_text("No answer from evenkeel since")
+    expect(banner).to_contain_text(said)
     expect(number).to_be_hidden()
     page.unroute("**/_dash-update-component*")
     page.clock.run_for(1_000)

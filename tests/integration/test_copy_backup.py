@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from store.clock import VirtualClock
 from store.copying import compare_samples, copy_samples
 from store.errors import DataError, HomeError, RefusedError, StoreUnavailableError
 from store.installation import Installation
+from store.ledger import Ledger, open_ledger
 from store.ledger_digest import NS_PER_HOUR
 from store.places import InfluxPlace
 from store.restore import STAGE, restore_backup
@@ -28,6 +30,7 @@ from store.streams import HEART_RATE, LINK_STATE, RR_INTERVAL, WAVEFORM, Column,
 from store.timeseries import Batch, TimeSeriesStore
 
 START_NS = 1_767_643_200_000_000_000
+DAY, A_DAY_LATER = date(2026, 1, 5), VirtualClock(START_NS + 24 * NS_PER_HOUR)
 OTHER = Stream("of_another_version", "", (Column("n", "int64", ""), Column("text", "utf8", "")), "flags")
 Open = Callable[[], TimeSeriesStore]
 
@@ -222,9 +225,17 @@ def assert_same_registry(before: dict, after: dict) -> None:
     assert after | {"audit": []} == before | {"audit": []}
 
 
+def sealed_ledger(home: Installation, store: TimeSeriesStore) -> Ledger:
+    """Reconcile one day of S1 against the store; the ledger then knows what each hour must hold."""
+    ledger = open_ledger(home.home, A_DAY_LATER)
+    assert ledger.reconcile(store, "S1", DAY).sealed > 0
+    return ledger
+
+
 def test_the_drill_of_an_embedded_installation(home, tmp_path, clock):
     with home.timeseries() as store, Spool(home.spool_path(), clock):
         fill(store)
+        ledger = sealed_ledger(home, store)
         made = make_backup(home, tmp_path / "backup")  # while store and spool are in use
         assert check_backup(tmp_path / "backup") == []
         done = restore_backup(tmp_path / "backup", tmp_path / "new", clock=clock)
@@ -232,6 +243,9 @@ def test_the_drill_of_an_embedded_installation(home, tmp_path, clock):
         fresh = Installation(tmp_path / "new", clock)
         with fresh.timeseries() as back, fresh.registry() as registry:
             assert compare_samples(store, back).is_equal
+            again = open_ledger(fresh.home, A_DAY_LATER)
+            assert again.completeness() == ledger.completeness() != []
+            assert again.reconcile(back, "S1", DAY).disagreements == ()
             assert registry.audit.first_broken_seq() is None
             assert registry.people.subject("S1").display_name == "Zoë"
     assert made.sample_count() == sum(kept.count for kept in done.manifest.series) > 0
@@ -252,6 +266,7 @@ def test_the_drill_with_influxdb(home, tmp_path, clock, influx, monkeypatch):
         left_behind.write([rr("S9", "A", np.array([1.0]))])  # before the installation moved to a server
     with served.timeseries() as store:
         fill(store)
+        ledger = sealed_ledger(served, store)
         made = make_backup(served, tmp_path / "backup")
         assert (made.samples, check_backup(tmp_path / "backup")) == ("parquet", [])
         place = InfluxPlace(influx.url, influx.org, second)
@@ -264,6 +279,9 @@ def test_the_drill_with_influxdb(home, tmp_path, clock, influx, monkeypatch):
         assert restore_backup(tmp_path / "backup", tmp_path / "c").faults == ()
         with Installation(tmp_path / "c", clock).timeseries() as back:
             assert compare_samples(store, back).is_equal
+            again = open_ledger(tmp_path / "c", A_DAY_LATER)
+            assert again.completeness() == ledger.completeness() != []
+            assert again.reconcile(back, "S1", DAY).disagreements == ()
 
 
 def test_secrets_come_along_only_if_asked_for(home, tmp_path):

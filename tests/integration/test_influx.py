@@ -122,13 +122,15 @@ def test_families_have_buckets_of_their_own(influx, bucket, store):
 
 def test_tokens_may_do_what_they_are_for(influx, bucket, store):
     with influx.open(bucket, token=influx.new_token("write", f"{bucket}-raw")) as gateway:
+        assert gateway.write([]) == 0
         assert gateway.write([rr([1, 2], [1, 2])]) == 2
         with pytest.raises(StoreAccessError, match="token has no right to read"):
             gateway.read(RR_INTERVAL, "S1")
     with influx.open(bucket, token=influx.new_token("read", f"{bucket}-raw")) as reader:
         assert reader.read(RR_INTERVAL, "S1")["rr_ms"].tolist() == [1, 2]
-        with pytest.raises(StoreAccessError, match=f"no right to bucket {bucket}-raw"):
-            reader.write([rr([3], [3])])
+        for batches in ([rr([3], [3])], []):
+            with pytest.raises(StoreAccessError, match=f"no right to bucket {bucket}-raw"):
+                reader.write(batches)
 
 
 @pytest.mark.parametrize("ask", ["read", "count", "latest", "extent"])
@@ -255,12 +257,12 @@ def test_lines_say_what_they_hold():
     values = {"state": np.array(['a "b"\\'], object), "reason": np.array(["x\ny"], object)}
     lines = lines_of(Batch(LINK_STATE, "S 1", "é", np.array([-5]), values), 7, 0, 1)
     assert lines.text.decode() == (
-        'link_state,subject=S%201,sensor=é missing="",state="a \\"b\\"\\\\",reason="x\ny" -5\n'
+        'link_state,sensor=é,subject=S%201 missing="",state="a \\"b\\"\\\\",reason="x\ny" -5\n'
     )
     assert lines.origin.tolist() == [[7, 0]]
     nan = np.array([np.nan, 1.5])
     pulse = {"heart_rate_bpm": np.array([60.0, np.nan]), "skin_contact": nan, "energy_kj": np.full(2, np.nan)}
     assert lines_of(Batch(HEART_RATE, "S1", "A", np.array([1, 2]), pulse), 0, 0, 2).text.decode() == (
-        'heart_rate,subject=S1,sensor=A missing="skin_contact,energy_kj",heart_rate_bpm=60 1\n'
-        'heart_rate,subject=S1,sensor=A missing="heart_rate_bpm,energy_kj",skin_contact=1.5 2\n'
+        'heart_rate,sensor=A,subject=S1 missing="skin_contact,energy_kj",heart_rate_bpm=60 1\n'
+        'heart_rate,sensor=A,subject=S1 missing="heart_rate_bpm,energy_kj",skin_contact=1.5 2\n'
     )

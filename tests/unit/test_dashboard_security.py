@@ -293,6 +293,24 @@ def test_lists_hold_only_the_own_case_load(app, visitor):
     ]
 
 
+def test_a_store_that_does_not_answer_is_told_apart_from_a_fault(
+    clinic_home, tmp_path, clock, monkeypatch, caplog
+):
+    """Its sentence goes to the log, one line a request, and the page gets nothing that looks like data."""
+    monkeypatch.setenv("EVENKEEL_INFLUX_TOKEN", "none")
+    shutil.copytree(clinic_home, tmp_path / "clinic")
+    app = create_app(Installation(tmp_path / "clinic", clock, store_url="http://127.0.0.1:1"))
+    visitor = Visitor(app)
+    visitor.sign_in("lead")
+    for path in ("/", "/patient/V01"):
+        answer = visitor.call("page.children", ["address.pathname"], **{"address.pathname": path})
+        assert (answer.status_code, answer.text) == (503, "Service Unavailable")
+    said = [record for record in caplog.records if record.name == "dashboard"]
+    assert [(r.levelname, r.exc_info, r.getMessage().count("\n")) for r in said] == [("WARNING", None, 0)] * 2
+    assert "127.0.0.1:1 cannot be reached" in caplog.text
+    app.sources.close()
+
+
 def test_opening_a_patient_is_written_down(app, visitor):
     visitor.sign_in("lead")
     visitor.call("page.children", ["address.pathname"], **{"address.pathname": "/patient/V01"})

@@ -14,6 +14,7 @@ from ingest.settlement import Settlement
 from ingest.spool import Spool
 from store.clock import VirtualClock
 from store.installation import Installation
+from tests.influxd import InfluxServer
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +46,18 @@ def test_a_new_installation_needs_people_and_users_but_no_mending(installation: 
 
 def test_all_that_is_not_well_comes_with_advice(installation: Installation) -> None:
     assert all(finding.advice for finding in examine(installation) if finding.verdict != "ok")
+
+
+def test_the_token_of_a_gateway_need_not_read(
+    installation: Installation, influx: InfluxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = influx.new_buckets()
+    place = f"{influx.url}?org={influx.org}&bucket={bucket}"
+    gateway = Installation(installation.home, installation.clock, store_url=place)
+    for action, family, verdict in (("write", "raw", "ok"), ("read", "flags", "mend")):
+        token = influx.new_token(action, f"{bucket}-{family}")
+        monkeypatch.setenv("EVENKEEL_INFLUX_TOKEN", token)
+        assert found(gateway, "store").verdict == verdict
 
 
 def test_a_home_that_others_can_read(installation: Installation) -> None:

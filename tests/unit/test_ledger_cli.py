@@ -83,6 +83,27 @@ def test_a_store_that_kept_everything_is_proven_and_status_0(run):
     assert "hours that disagree: 0" in out
 
 
+def test_of_one_person_each_day_is_a_line_with_a_block_for_each_hour(run):
+    """Collected from 20:00 for an hour and seven minutes, and never again."""
+    _, out, _ = run("ledger", "--check")
+    (line,) = [line for line in out.splitlines() if line.startswith("  2026-01-05  ")]
+    assert line[14:38] == " " * 20 + "██  "
+
+
+def test_of_several_people_each_is_a_line_with_a_block_for_each_day(run, home):
+    with home.registry() as registry:
+        registry.people.add_subject("S002", "Europe/Berlin")
+    days_ns = START_NS - 24 * NS_PER_HOUR * np.array([3, 1])
+    level = {"level_pct": np.array([50.0, 50.0])}
+    with home.timeseries() as store:
+        store.write([Batch(BATTERY, "S002", "BB", days_ns, level)])
+    _, out, _ = run("ledger", "--check")
+    lines = {line.split()[0]: line for line in out.splitlines() if line.startswith("S00")}
+    assert lines["S001"][6:16] == "   █" + " " * 6
+    assert lines["S002"][6:16] == "··· " + " " * 6
+    assert lines["S002"].endswith("unknown 48.0 h")
+
+
 def test_before_anything_was_reconciled_it_says_how(run):
     status, out, _ = run("ledger")
     assert (status, out) == (0, "Nothing has been reconciled yet; do it with: evenkeel ledger --check\n")

@@ -35,8 +35,8 @@ def advertised_properties(payload: bytes) -> dict[str, Any]:
 
     Examples
     --------
-    >>> advertised_properties(bytes.fromhex("03030d18 0341424308ff0c0001"))
-    {'UUIDs': ['0000180d-0000-1000-8000-00805f9b34fb']}
+    >>> advertised_properties(bytes.fromhex("03030d18 020af4"))
+    {'UUIDs': ['0000180d-0000-1000-8000-00805f9b34fb'], 'TxPower': -12}
     """
     told: dict[str, Any] = {}
     for kind, value in AdvertisingData.from_bytes(payload).ad_structures:

@@ -12,6 +12,9 @@ UNCONFIRMED_MESSAGES = 32
 """A socket's send buffer holds several times as many small messages. dbus-fast 5.2.0 gives the connection up
 when that buffer is full, so after so many the bus has to say that it took them."""
 
+CLOSE_TIMEOUT_S = 1
+"""What waits is sent in milliseconds, unless the bus hangs."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -28,6 +31,7 @@ class Outbox:
         self._bus = bus
         self._waiting: deque[Message] = deque()
         self._is_wanted = asyncio.Event()
+        self._is_closing = False
         self._sending = asyncio.create_task(self._send())
 
     def put(self, message: Message) -> None:
@@ -37,14 +41,17 @@ class Outbox:
             self._is_wanted.set()
 
     async def close(self) -> None:
-        """Stop sending; what waits is dropped."""
+        """Send what waits, unless the bus is gone or hangs: a service that ends says goodbye."""
+        self._is_closing = True
+        self._is_wanted.set()
+        await asyncio.wait({self._sending}, timeout=CLOSE_TIMEOUT_S)
         self._sending.cancel()
         await asyncio.gather(self._sending, return_exceptions=True)
 
     async def _send(self) -> None:
         unconfirmed = 0
         try:
-            while True:
+            while not self._is_closing:
                 await self._is_wanted.wait()
                 self._is_wanted.clear()
                 while self._waiting:
