@@ -8,15 +8,24 @@ from importlib.metadata import version
 import numpy as np
 
 from configs.settings import FeatureSettings, settings_hash
-from features.nights import NightRow, Provenance, night_batch, night_row
+from features.nights import (
+    NIGHT_STREAM,
+    NightData,
+    NightRow,
+    Provenance,
+    night_batch,
+    night_key_ns,
+    night_row,
+)
 from features.nn import nn_from_rr
+from features.nocturnal import week_values
 from features.windows import Windows, windows_of
 from store.errors import DataError
 from store.ledger import Ledger, Use
 from store.nights import night_bounds_ns, night_of
 from store.registry.people import ZoneHistory
 from store.registry.registry import Registry
-from store.streams import RR_INTERVAL
+from store.streams import ACTIVITY_EPOCH, PP_INTERVAL, RR_INTERVAL
 from store.timeseries import Batch, Samples, TimeSeriesStore
 from store.types import RrSeries
 from store.units import NS_PER_S
@@ -25,6 +34,9 @@ NIGHTS_A_WRITE = 30
 """About three million beats: a month of one person is computed and written at a time, in bounded memory."""
 _MARGIN_NS = 300 * NS_PER_S
 """Read on both sides of a night: the rule for NN intervals looks 128 beats back and ahead, over noon too."""
+
+
+_NS_PER_DAY = 86_400 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,7 @@ def run_features(  # noqa: PLR0913 - one call, every argument named
         for chunk in _chunks(nights):
             rows, batches, uses = _compute(store, subject_id, chunk, settings, failed)
             if rows:
+                rows = _with_weeks(store, subject_id, rows)
                 store.write([*batches, night_batch(rows, provenance)])
             if ledger is not None:
                 ledger.note_used("features", uses)
@@ -143,9 +156,10 @@ def _compute(
     for span in nights:
         try:
             held = store.read(RR_INTERVAL, subject_id, span.start_ns - _MARGIN_NS, span.end_ns + _MARGIN_NS)
-            by_sensor = _windows_by_sensor(held, span, settings)
+            by_sensor = _windows_by_sensor(held, "rr_ms", span, settings)
             if by_sensor:
-                rows.append(night_row(subject_id, span.night, span.zone, by_sensor, settings))
+                data = _night_data(store, subject_id, span, by_sensor, settings)
+                rows.append(night_row(subject_id, span.night, span.zone, data, settings))
                 batches.extend(
                     windows.batch(subject_id, sensor)
                     for sensor, (windows, _) in by_sensor.items()
@@ -165,13 +179,51 @@ def _compute(
     return rows, batches, uses
 
 
+def _with_weeks(store: TimeSeriesStore, subject_id: str, rows: list[NightRow]) -> list[NightRow]:
+    """Return the rows, in order, with the values of the seven nights up to each."""
+    first_ns = night_key_ns(rows[0].night)
+    before = store.read(NIGHT_STREAM, subject_id, first_ns - 6 * _NS_PER_DAY, first_ns)
+    by_night = dict(zip(before.t_ns.tolist(), before["ln_rmssd"].tolist(), strict=True))
+    completed: list[NightRow] = []
+    for row in rows:
+        key_ns = night_key_ns(row.night)
+        by_night[key_ns] = row.values["ln_rmssd"]
+        week = [by_night.get(key_ns - k * _NS_PER_DAY, float("nan")) for k in range(6, -1, -1)]
+        completed.append(replace(row, values={**row.values, **week_values(week)}))
+    return completed
+
+
+def _night_data(
+    store: TimeSeriesStore,
+    subject_id: str,
+    span: _Span,
+    by_sensor: Mapping[str, tuple[Windows, int]],
+    settings: FeatureSettings,
+) -> NightData:
+    moved = store.read(ACTIVITY_EPOCH, subject_id, span.start_ns, span.end_ns)
+    if moved.sensors:
+        counts = np.bincount(moved.sensor_index, minlength=len(moved.sensors))
+        moved = moved.of_sensor(moved.sensors[int(np.argmax(counts))])
+    has = np.isfinite(moved["enmo_mg"])
+    pulses = store.read(PP_INTERVAL, subject_id, span.start_ns - _MARGIN_NS, span.end_ns + _MARGIN_NS)
+    pulse = _windows_by_sensor(pulses, "pp_ms", span, settings)
+    return NightData(
+        (span.start_ns, span.end_ns),
+        by_sensor,
+        (moved.t_ns[has], moved["enmo_mg"][has]),
+        {sensor: windows for sensor, (windows, _) in pulse.items()},
+    )
+
+
 def _windows_by_sensor(
-    held: Samples, span: _Span, settings: FeatureSettings
+    held: Samples, column: str, span: _Span, settings: FeatureSettings
 ) -> Mapping[str, tuple[Windows, int]]:
     found: dict[str, tuple[Windows, int]] = {}
     for sensor in held.sensors:
         one = held.of_sensor(sensor)
-        series = RrSeries(one.t_ns, one["rr_ms"].astype(np.float64))
+        # A pulse interval that movement spoilt is no interval.
+        usable = one["is_blocked"] != 1 if "is_blocked" in one.values else np.ones(len(one), np.bool_)
+        series = RrSeries(one.t_ns[usable], one[column][usable].astype(np.float64))
         received = int(((series.t_ns >= span.start_ns) & (series.t_ns < span.end_ns)).sum())
         if received:
             windows = windows_of(nn_from_rr(series), settings.window_s)

@@ -1,14 +1,15 @@
 """One row per person and night: the markers, how complete they are, and where they come from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import FeatureSettings
-from features.specs import NIGHT_FEATURES
+from features.nocturnal import best_by_valid, day_values, pulse_values, still_values
+from features.specs import CORE_FEATURES, MORE_FEATURES, NIGHT_FEATURES, FeatureSpec
 from features.windows import Windows
 from store.nights import local_ns
 from store.streams import Column, Stream
@@ -23,7 +24,8 @@ NIGHT_STREAM = Stream(
         Column("coverage_frac", "float64", "Share of the nocturnal windows with a valid RMSSD, 0-1"),
         Column("zone", "utf8", "IANA zone of the night"),
         Column("source_sensor", "utf8", "Sensor that saw most of the night"),
-        Column("withheld", "utf8", "Why values are missing; empty if none is"),
+        Column("withheld", "utf8", "Why values of the first five markers are missing; empty if none is"),
+        Column("withheld_more", "utf8", "Why further markers are missing; empty if none is"),
         Column("windows_valid", "int64", "Nocturnal windows with a valid RMSSD"),
         Column("beats_received", "int64", "RR intervals of the sensor in the noon-to-noon span"),
         Column("beats_used", "int64", "NN intervals in the valid nocturnal windows"),
@@ -57,7 +59,9 @@ class NightRow:
     coverage_frac : float
         Share of nocturnal windows with a valid RMSSD, 0-1. A feature is withheld by its own share.
     withheld : str
-        Why values are missing, as a sentence; empty if none is.
+        Why core values are missing, as a sentence; empty if none is.
+    withheld_more : str
+        The same of the others.
     """
 
     subject_id: str
@@ -66,6 +70,7 @@ class NightRow:
     values: Mapping[str, float]
     coverage_frac: float
     withheld: str
+    withheld_more: str
     source_sensor: str
     windows_valid: int
     beats_received: int
@@ -112,46 +117,61 @@ def nocturnal_bounds_ns(night: date, zone: str, settings: FeatureSettings) -> tu
     return start_ns, end_ns
 
 
-def night_row(
-    subject_id: str,
-    night: date,
-    zone: str,
-    by_sensor: Mapping[str, tuple[Windows, int]],
-    settings: FeatureSettings,
-) -> NightRow:
-    """Compute the row of one night from the windows of the sensor that saw most of it.
+@dataclass(frozen=True)
+class NightData:
+    """What a night's row is made of.
 
-    Parameters
+    Attributes
     ----------
+    span_ns : (int, int)
+        Noon to noon, nanoseconds UTC.
     by_sensor : mapping of sensor id to (windows of the night, number of RR intervals received)
+    motion : (t_ns, enmo_mg)
+        Starts of activity epochs, ascending, and their ENMO; empty where no movement was recorded.
+    pulse : mapping of sensor id to Windows
+        Of pulse intervals.
     """
-    start_ns, end_ns = nocturnal_bounds_ns(night, zone, settings)
-    possible = (end_ns - start_ns) // (settings.window_s * NS_PER_S)
-    best = max(
-        sorted(by_sensor), key=lambda sensor: _valid_windows(by_sensor[sensor][0], start_ns, end_ns).sum()
+
+    span_ns: tuple[int, int]
+    by_sensor: Mapping[str, tuple[Windows, int]]
+    motion: tuple[NDArray[np.int64], NDArray[np.float64]] = (np.empty(0, np.int64), np.empty(0))
+    pulse: Mapping[str, Windows] = field(default_factory=dict[str, Windows])
+
+
+def night_row(
+    subject_id: str, night: date, zone: str, data: NightData, settings: FeatureSettings
+) -> NightRow:
+    """Compute the row of one night from the windows of the sensor that saw most of it."""
+    bounds_ns = nocturnal_bounds_ns(night, zone, settings)
+    possible = (bounds_ns[1] - bounds_ns[0]) // (settings.window_s * NS_PER_S)
+    best = best_by_valid(
+        {sensor: _valid_windows(windows, *bounds_ns) for sensor, (windows, _) in data.by_sensor.items()}
     )
-    windows, beats_received = by_sensor[best]
-    is_valid = _valid_windows(windows, start_ns, end_ns)
-    # A change of clocks can leave out all of a short nocturnal span.
+    windows, beats_received = data.by_sensor[best]
+    is_valid = _valid_windows(windows, *bounds_ns)
     shares = {
-        spec.name: float(np.isfinite(windows.values[spec.name][is_valid]).sum() / possible)
-        if possible
-        else 0.0
+        spec.name: _share(windows.values[spec.window_value][is_valid], possible)
         for spec in NIGHT_FEATURES
+        if spec.window_value
     }
-    values = {
-        spec.name: _night_value(windows.values[spec.name][is_valid])
-        if shares[spec.name] >= spec.min_coverage_frac
-        else float("nan")
-        for spec in NIGHT_FEATURES
-    }
+    values = dict.fromkeys((spec.name for spec in NIGHT_FEATURES), float("nan"))
+    for spec in NIGHT_FEATURES:
+        if spec.window_value and shares[spec.name] >= spec.min_coverage_frac:
+            values[spec.name] = _night_value(windows.values[spec.window_value][is_valid], spec)
+    is_nocturnal = _nocturnal(windows, *bounds_ns)
+    needed_frac = CORE_FEATURES[0].min_coverage_frac
+    of_day, why = day_values(windows, is_nocturnal, data.span_ns, settings.window_s, needed_frac)
+    values |= of_day | still_values(windows, is_valid, *data.motion, settings.window_s)
+    values |= _pulse(data.pulse, bounds_ns, possible, needed_frac)
+    more = _withheld(subject_id, night, shares, MORE_FEATURES)
     return NightRow(
         subject_id=subject_id,
         night=night,
         zone=zone,
         values=values,
         coverage_frac=shares["rmssd_ms"],
-        withheld=_withheld(subject_id, night, shares),
+        withheld=_withheld(subject_id, night, shares, CORE_FEATURES),
+        withheld_more="; ".join(filter(None, (more, why))),
         source_sensor=best,
         windows_valid=int(is_valid.sum()),
         beats_received=beats_received,
@@ -159,21 +179,40 @@ def night_row(
     )
 
 
+def _share(values: NDArray[np.float64], possible: int) -> float:
+    # A change of clocks can leave out all of a short nocturnal span.
+    return float(np.isfinite(values).sum() / possible) if possible else 0.0
+
+
+def _pulse(
+    pulse: Mapping[str, Windows], bounds_ns: tuple[int, int], possible: int, needed_frac: float
+) -> dict[str, float]:
+    if not pulse:
+        return {}
+    best = best_by_valid({sensor: _valid_windows(each, *bounds_ns) for sensor, each in pulse.items()})
+    return pulse_values(pulse[best], _nocturnal(pulse[best], *bounds_ns), possible, needed_frac)
+
+
+def _nocturnal(windows: Windows, start_ns: int, end_ns: int) -> NDArray[np.bool_]:
+    return np.asarray((windows.start_ns >= start_ns) & (windows.start_ns < end_ns), np.bool_)
+
+
 def _valid_windows(windows: Windows, start_ns: int, end_ns: int) -> NDArray[np.bool_]:
-    is_nocturnal = (windows.start_ns >= start_ns) & (windows.start_ns < end_ns)
-    return is_nocturnal & np.isfinite(windows.values["rmssd_ms"])
+    return _nocturnal(windows, start_ns, end_ns) & np.isfinite(windows.values["rmssd_ms"])
 
 
-def _night_value(values: NDArray[np.float64]) -> float:
+def _night_value(values: NDArray[np.float64], spec: FeatureSpec) -> float:
     finite = values[np.isfinite(values)]
-    return float(finite.mean()) if len(finite) else float("nan")
+    if not len(finite):
+        return float("nan")
+    return float(np.median(finite) if spec.summary == "median" else finite.mean())
 
 
-def _withheld(subject_id: str, night: date, shares: Mapping[str, float]) -> str:
+def _withheld(subject_id: str, night: date, shares: Mapping[str, float], specs: Sequence[FeatureSpec]) -> str:
     """Say which values are withheld; those with the same share of windows together."""
     missing: dict[tuple[float, float], list[str]] = {}
-    for spec in NIGHT_FEATURES:
-        if shares[spec.name] < spec.min_coverage_frac:
+    for spec in specs:
+        if shares.get(spec.name, 1.0) < spec.min_coverage_frac:
             missing.setdefault((shares[spec.name], spec.min_coverage_frac), []).append(spec.name)
     return "; ".join(
         f"{', '.join(names)} withheld for {subject_id}, night {night}: {100 * share:.0f} % of the nocturnal "
@@ -190,6 +229,7 @@ def night_batch(rows: Sequence[NightRow], provenance: Provenance) -> Batch:
         "zone": [row.zone for row in rows],
         "source_sensor": [row.source_sensor for row in rows],
         "withheld": [row.withheld for row in rows],
+        "withheld_more": [row.withheld_more for row in rows],
         "windows_valid": [row.windows_valid for row in rows],
         "beats_received": [row.beats_received for row in rows],
         "beats_used": [row.beats_used for row in rows],

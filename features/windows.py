@@ -12,23 +12,24 @@ from store.timeseries import Batch, TimeSeriesStore
 from store.types import NnSeries
 from store.units import NS_PER_S
 
+WINDOW_FEATURES = (
+    "mean_hr_bpm", "mean_nn_ms", "sdnn_ms", "rmssd_ms", "pnn50_pct", "ln_rmssd", "sd1_ms", "sd2_ms", "lf_ms2",
+    "hf_ms2", "dfa_a1", "pip_pct",
+)  # fmt: skip
+"""Of the values there are, those that nights are made of: entropies of a year of windows take a minute."""
+_SPECS = tuple(spec for spec in HRV_SPECS if spec.name in WINDOW_FEATURES)
+
 WINDOW_STREAM = Stream(
     "hrv_window",
     "HRV of clock-aligned windows; the time is the window's start",
     (
-        Column("mean_hr_bpm", "float64", "60000 / mean NN", "beats/min"),
-        Column("mean_nn_ms", "float64", "Mean NN interval", "ms"),
-        Column("sdnn_ms", "float64", "Standard deviation of NN intervals (n - 1)", "ms"),
-        Column("rmssd_ms", "float64", "Root mean square of successive NN differences", "ms"),
-        Column("pnn50_pct", "float64", "Share of successive NN differences above 50 ms", "%"),
+        *(Column(spec.name, "float64", spec.formula, spec.unit) for spec in _SPECS),
         Column("coverage_frac", "float64", "Share of the window covered by NN intervals, 0-1"),
         Column("n_beats", "int64", "NN intervals that end in the window"),
         Column("n_differences", "int64", "Successive differences between intervals that share a beat"),
     ),
     family="features",
 )
-WINDOW_FEATURES = ("mean_hr_bpm", "mean_nn_ms", "sdnn_ms", "rmssd_ms", "pnn50_pct")
-_SPECS = tuple(spec for spec in HRV_SPECS if spec.name in WINDOW_FEATURES)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from features.nights import NightRow, Provenance, night_batch, read_nights
-from features.windows import Windows
+from features.specs import NIGHT_FEATURES
+from features.windows import WINDOW_FEATURES, Windows
 from models.rule import flags_of
 from store.clock import Clock
 from store.installation import Installation
@@ -118,10 +119,11 @@ def _row(subject_id: str, night: date, rmssd_ms: float, mean_hr_bpm: float, cove
         "pnn50_pct": 0.5 * rmssd_ms,
     }
     if not is_enough:
-        values = dict.fromkeys(values, float("nan"))
+        values = {}
+    values = dict.fromkeys((spec.name for spec in NIGHT_FEATURES), float("nan")) | values
     said = "" if is_enough else "10 % of the nocturnal windows valid, 25 % needed; check wear"
     return NightRow(
-        subject_id, night, ZONE, values, coverage_frac, said, "F0:F1:00:00:00:00", 60, 20000, 19000
+        subject_id, night, ZONE, values, coverage_frac, said, "", "F0:F1:00:00:00:00", 60, 20000, 19000
     )
 
 
@@ -141,4 +143,5 @@ def _windows(night: date, rmssd_ms: float, bpm: float, rng: np.random.Generator)
         "rmssd_ms": spread[kept],
         "pnn50_pct": np.clip(0.5 * spread[kept], 0, 100),
     }
+    values = {name: np.full(n, np.nan) for name in WINDOW_FEATURES} | values
     return Windows(t_ns[kept], values, np.full(n, 0.96), np.full(n, 300), np.full(n, 290))

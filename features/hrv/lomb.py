@@ -36,8 +36,7 @@ _AT_ONCE = 4096
 def lomb(nn: NnSeries, segments: Segments) -> Spectrum:
     """Compute band powers by the Lomb-Scargle periodogram, scaled to a one-sided density: 2 P T / N."""
     out = np.full((len(segments), 5), np.nan)
-    t_s = (nn.t_ns - nn.t_ns[0]) / NS_PER_S if len(nn) else np.zeros(0)
-    rows, span_s = rows_with_a_spectrum(t_s, segments)
+    rows, span_s = rows_with_a_spectrum(nn.t_ns, segments)
     n = segments.n_beats[rows]
     step_hz = np.zeros(len(segments))
     step_hz[rows] = 1 / (OVERSAMPLING * span_s * n / (n - 1))
@@ -50,7 +49,7 @@ def lomb(nn: NnSeries, segments: Segments) -> Spectrum:
         first, last = segments.first[group], segments.last[group]
         k_highest = int(highest[group].max())
         grids = np.zeros((len(group), 2, int(n_grid[group[0]])))
-        _spread_kernel(t_s, nn.nn_ms, first, last, step_hz[group], weights, grids)
+        _spread_kernel(nn.t_ns, nn.nn_ms, first, last, step_hz[group], weights, grids)
         sums = cast("NDArray[np.complex128]", cast("Any", scipy.fft).rfft(grids, axis=2))
         kernel = _kernel_transform(grids.shape[2])
         density = np.empty((len(group), k_highest + 1))
@@ -93,7 +92,7 @@ def _weight_polynomials() -> FloatArray:
 
 @compiled
 def _spread_kernel(  # noqa: PLR0913, PLR0917 - one loop over its arrays
-    t_s: FloatArray,
+    t_ns: NDArray[np.int64],
     nn_ms: FloatArray,
     first: NDArray[np.int64],
     last: NDArray[np.int64],
@@ -104,7 +103,7 @@ def _spread_kernel(  # noqa: PLR0913, PLR0917 - one loop over its arrays
     """Spread values, and ones at twice their phases: Scargle's tau asks for the sums of doubled angles."""
     for k in range(len(first)):
         nn = nn_ms[first[k] : last[k]]
-        at = (t_s[first[k] : last[k]] - t_s[first[k]]) * (step_hz[k] * grids.shape[2])
+        at = (t_ns[first[k] : last[k]] - t_ns[first[k]]) / NS_PER_S * (step_hz[k] * grids.shape[2])
         _spread(at, nn - nn.mean(), polynomials, grids[k, 0])
         _spread(2 * at, np.ones(len(nn)), polynomials, grids[k, 1])
 

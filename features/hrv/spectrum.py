@@ -89,14 +89,13 @@ def welch(nn: NnSeries, segments: Segments) -> Spectrum:
     that a stretch with long gaps has to be withheld (`features.hrv.gates`).
     """
     out = np.full((len(segments), 5), np.nan)
-    t_s = (nn.t_ns - nn.t_ns[0]) / NS_PER_S if len(nn) else np.zeros(0)
-    rows, span_s = rows_with_a_spectrum(t_s, segments)
+    rows, span_s = rows_with_a_spectrum(nn.t_ns, segments)
     n_samples = np.zeros(len(segments), np.int64)
     n_samples[rows] = np.floor(span_s * RESAMPLED_HZ + 1e-9).astype(np.int64) + 1
     for group in of_equal_length(rows, n_samples):
         first, last = segments.first[group], segments.last[group]
         series = np.empty((len(group), int(n_samples[group[0]])))
-        _spline_kernel(t_s, nn.nn_ms, first, last, series)
+        _spline_kernel(nn.t_ns, nn.nn_ms, first, last, series)
         step_hz, density = _welch_density(series)
         band_kernel(np.full(len(group), step_hz), density, EDGES_HZ, out, group)
     return Spectrum(*np.ascontiguousarray(out.T))
@@ -107,22 +106,21 @@ def welch_density(nn: NnSeries) -> tuple[FloatArray, FloatArray]:
 
     Both are empty where there is no spectrum: fewer than four intervals.
     """
-    t_s = (nn.t_ns - nn.t_ns[0]) / NS_PER_S if len(nn) else np.zeros(0)
     segment = whole(nn)
-    rows, span_s = rows_with_a_spectrum(t_s, segment)
+    rows, span_s = rows_with_a_spectrum(nn.t_ns, segment)
     if not len(rows):
         return np.zeros(0), np.zeros(0)
     series = np.empty((1, int(np.floor(span_s[0] * RESAMPLED_HZ + 1e-9)) + 1))
-    _spline_kernel(t_s, nn.nn_ms, segment.first[rows], segment.last[rows], series)
+    _spline_kernel(nn.t_ns, nn.nn_ms, segment.first[rows], segment.last[rows], series)
     step_hz, density = _welch_density(series)
     frequency_hz = np.arange(density.shape[1], dtype=np.float64) * step_hz
     return frequency_hz, density.reshape(-1)
 
 
-def rows_with_a_spectrum(t_s: FloatArray, segments: Segments) -> tuple[NDArray[np.intp], FloatArray]:
+def rows_with_a_spectrum(t_ns: NDArray[np.int64], segments: Segments) -> tuple[NDArray[np.intp], FloatArray]:
     """Return which spans have beats enough, and seconds from the end of their first interval to the last."""
     rows = np.flatnonzero(segments.n_beats >= FEWEST_BEATS)
-    span_s = t_s[segments.last[rows] - 1] - t_s[segments.first[rows]]
+    span_s = (t_ns[segments.last[rows] - 1] - t_ns[segments.first[rows]]) / NS_PER_S
     kept = span_s <= SLOWEST_BEAT_S * segments.n_beats[rows]
     return rows[kept], span_s[kept]
 
@@ -161,7 +159,7 @@ def _welch_density(series: FloatArray) -> tuple[float, FloatArray]:
 
 @compiled
 def _spline_kernel(
-    t_s: FloatArray,
+    t_ns: NDArray[np.int64],
     nn_ms: FloatArray,
     first: NDArray[np.int64],
     last: NDArray[np.int64],
@@ -169,7 +167,8 @@ def _spline_kernel(
 ) -> None:
     """Sample the not-a-knot cubic spline of each stretch; slopes from a tridiagonal system (de Boor)."""
     for k in range(len(first)):
-        x = t_s[first[k] : last[k]]
+        # From its own first beat, so that the values of a stretch depend on nothing before it.
+        x = (t_ns[first[k] : last[k]] - t_ns[first[k]]) / NS_PER_S
         y = nn_ms[first[k] : last[k]]
         n = len(x)
         h = x[1:] - x[:-1]

@@ -148,7 +148,7 @@ def test_the_spline_is_that_of_scipy():
     nn = series(heart(60))
     t_s = nn.t_ns / NS_PER_S
     sampled = np.empty((1, 190))
-    _spline_kernel(t_s, nn.nn_ms, np.zeros(1, np.int64), np.full(1, 60), sampled)
+    _spline_kernel(nn.t_ns, nn.nn_ms, np.zeros(1, np.int64), np.full(1, 60), sampled)
     expected = CubicSpline(t_s, nn.nn_ms)(t_s[0] + np.arange(190) / 4)
     np.testing.assert_allclose(sampled[0], expected, rtol=1e-11)
 

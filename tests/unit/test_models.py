@@ -174,7 +174,9 @@ def test_one_change_is_one_flag_though_nights_arrive_late_or_settings_change(sto
 
 def row_of(nights: Nights, at: int) -> NightRow:
     values = {name: float(held[at]) for name, held in nights.values.items()}
-    return NightRow("S1", nights.nights[at], "UTC", values, float(nights.coverage_frac[at]), "", "A", 1, 1, 1)
+    return NightRow(
+        "S1", nights.nights[at], "UTC", values, float(nights.coverage_frac[at]), "", "", "A", 1, 1, 1
+    )
 
 
 def test_one_bad_night_and_missing_nights_are_no_flag():
