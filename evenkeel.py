@@ -11,6 +11,8 @@ from configs.home import HOME_VARIABLE, home_directory
 from dashboard.cli import dashboard
 from features.cli import export, features_app
 from features.hrv_cli import hrv
+from features.movement_cli import activity, rhythm, wear
+from features.sleep_cli import sleep
 from ingest.cli import collect, demo, devices, doctor, replay, scan, virtual
 from ingest.ledger_cli import ledger
 from ingest.pause_cli import pause, resume
@@ -75,6 +77,10 @@ app.command(rich_help_panel=_DATA)(backup)
 app.command(rich_help_panel=_DATA)(restore)
 app.add_typer(features_app, name="features", rich_help_panel=_MARKERS)
 app.command(rich_help_panel=_MARKERS)(hrv)
+app.command(rich_help_panel=_MARKERS)(sleep)
+app.command(rich_help_panel=_MARKERS)(activity)
+app.command(rich_help_panel=_MARKERS)(rhythm)
+app.command(rich_help_panel=_MARKERS)(wear)
 app.add_typer(flags_app, name="flags", rich_help_panel=_MARKERS)
 app.command(rich_help_panel=_LOOK)(dashboard)
 app.command(rich_help_panel=_LOOK)(demo)

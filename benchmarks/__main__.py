@@ -9,6 +9,9 @@ from benchmarks.table import keep, show
 
 NAMES = {
     "hrv": "HRV beside other packages: the same values, the time of a window, thirty patient-days",
+    "movement": "rhythm, wear, activity and raw acceleration beside other packages: values, then time",
+    "sleep-accuracy": "sleep and stages against polysomnography; --score DIR fits nothing",
+    "sleep-speed": "sleep scorers beside pyActigraphy: every minute, then the time of thirty days",
     "spine": "strap to store: latency, samples per second, and what each stage can do alone",
     "spool": "the spool: bytes for a month, durable records a second, a power cut at every step, the fold",
     "artefacts": "what each cleaning rule does to RMSSD on annotated recordings; writes docs/artefacts.md",
@@ -27,8 +30,11 @@ def main() -> int:
     parser.add_argument("name", choices=sorted(NAMES))
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
     parser.add_argument("--full", action="store_true", help="the long version")
+    parser.add_argument("--score", type=Path, metavar="DIR", help="sleep-accuracy: score this folder")
     asked = parser.parse_args()
-    rows = importlib.import_module(f"benchmarks.{asked.name}").run(is_full=asked.full)
+    measured = importlib.import_module(f"benchmarks.{asked.name.replace('-', '_')}")
+    more = {} if asked.score is None else {"score": asked.score}
+    rows = measured.run(is_full=asked.full, **more)
     show(rows)
     if asked.json:
         keep(rows, asked.json)
