@@ -193,6 +193,9 @@ class Collector:
         now_ns = self._clock.now_ns()
         worn = self._roster.worn(now_ns)
         gone = [at for at, seat in self._seats.items() if not _continues(seat.wearing, worn.get(at))]
+        for sensor_id in gone:
+            # The end may be news: what still comes while the sensor is left is not this person's.
+            self._seats[sensor_id].is_muted = True
         await self._leave(gone, PASSED_ON)
         for sensor_id, wearing in worn.items():
             if sensor_id not in self._seats:
@@ -245,6 +248,7 @@ class Collector:
             await self._adapters.close_stale_connection(sensor_id)
         except BLEAK_FAILURES as error:
             _log.warning("%s: a connection left from before may stand (%s)", sensor_id, said(error))
+        honour_cancellation()
         while True:
             if seat.wearing.has_ended(self._clock.now_ns()):
                 await self._clock.sleep(ROSTER_INTERVAL_S)  # the roster takes the seat away meanwhile
@@ -329,8 +333,8 @@ class Collector:
 
 
 def _continues(before: Wearing, now: Wearing | None) -> bool:
-    """Say whether the same person goes on wearing a sensor."""
-    return now is not None and (now.subject_id, now.from_ns) == (before.subject_id, before.from_ns)
+    """Say whether the same person goes on wearing a sensor; that they began earlier may be news."""
+    return now is not None and now.subject_id == before.subject_id and now.from_ns <= before.from_ns
 
 
 async def _end(seat: _Seat, reason: str) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from ingest.records import Record
 from ingest.rows import SensorKey
 from ingest.samples import Folded, SampleFold
 from ingest.settlement import Settlement, Settler
@@ -142,8 +143,16 @@ class Forwarder:
         fold = SampleFold(self._spool.states(), keep_waveforms=self._keep_waveforms)
         settler = Settler()
         last_id = 0
-        while not self._stopping.is_set() or self._is_draining:
+        records: list[tuple[int, Record]] = []
+
+        def read() -> int:
+            nonlocal records
             records = self._spool.read(last_id, BATCH_RECORDS)
+            return 0
+
+        while not self._stopping.is_set() or self._is_draining:
+            if not self._has_done(read):
+                return
             if not records:
                 if self._stopping.is_set():
                     return

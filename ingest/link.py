@@ -48,7 +48,8 @@ class Seat:
     wearing : Wearing
         Who wears it, with the end of that as soon as it is known.
     is_muted : bool
-        Whether what it still sends is none of ours: it is being left because the patient paused.
+        Whether what it still sends is none of ours: it is being left because the patient paused, or no longer
+        wears it.
     """
 
     wearing: Wearing
@@ -124,7 +125,7 @@ class Link:
         return self._equipment.memory.of(worn.subject_id, worn.sensor_id)
 
     def remember(self, key: str, value: int) -> None:
-        """Remember a number, unless a frame that it may speak of was lost."""
+        """Remember a number, unless a frame that it may speak of was lost or none of ours."""
         if not self._has_lost_frames:
             worn = self._seat.wearing
             self._equipment.memory.remember(worn.subject_id, worn.sensor_id, key, value)
@@ -133,10 +134,10 @@ class Link:
         """Stamp a frame and spool it; ends the link where somebody else wears the sensor by now."""
         wall_ns, mono_ns = self._clock.now_ns(), self._clock.monotonic_ns()
         worn = self._seat.wearing
-        if worn.has_ended(wall_ns):
-            self.end(PASSED_ON)
-            return
-        if self._seat.is_muted:
+        if worn.has_ended(wall_ns) or self._seat.is_muted:
+            self._has_lost_frames = True  # so that no cursor passes it
+            if worn.has_ended(wall_ns):
+                self.end(PASSED_ON)
             return
         record = Record(kind, worn.subject_id, worn.sensor_id, wall_ns, mono_ns, payload)
         self._has_lost_frames |= not self._equipment.keeper.keep(record)
@@ -210,7 +211,7 @@ class Link:
     async def _collect(self, started: list[Profile]) -> None:
         try:
             async with asyncio.timeout(SETUP_TIMEOUT_S):
-                await self._start(started)
+                running = await self._start(started)
         except BLEAK_FAILURES as error:
             self.end(f"set-up failed: {said(error)}")
             return
@@ -218,15 +219,17 @@ class Link:
         async with asyncio.TaskGroup() as attending:
             attending.create_task(self._watch_silence())
             attending.create_task(self._tell())
-            for profile in started:
+            for profile in running:
                 attending.create_task(self._attend(profile))
         await self._until_ended()
 
     async def _until_ended(self) -> None:
         await asyncio.shield(self._ended)
 
-    async def _start(self, started: list[Profile]) -> None:
-        """Start the profile of every service that the wearable has."""
+    async def _start(self, started: list[Profile]) -> list[Profile]:
+        """Start the profile of every service that the wearable has; return those that it did not refuse."""
+        running: list[Profile] = []
+        refusal = ""
         offered = {service.uuid for service in self.client.services}
         for profile in self._equipment.profiles:
             if profile.service_uuid not in offered:
@@ -236,9 +239,13 @@ class Link:
                 self._watchdog.watch(await profile.start(self))
             except (BleakGATTProtocolError, EvenkeelError) as error:
                 # The wearable refuses one service; its others are as good as ever.
-                _log.warning("%s: %s not started (%s)", self._sensor_id, profile.name, said(error))
-        if not started:
-            self.end("it offers no service that is understood")
+                refusal = f"{profile.name} not started ({said(error)})"
+                _log.warning("%s: %s", self._sensor_id, refusal)
+            else:
+                running.append(profile)
+        if not running:
+            self.end(f"set-up failed: {refusal}" if refusal else "it offers no service that is understood")
+        return running
 
     async def _attend(self, profile: Profile) -> None:
         while True:

@@ -9,6 +9,7 @@ a spool over its capacity refuses the next record, aloud.
 import shutil
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -161,7 +162,9 @@ class Spool(SpoolFile):
     def settle(self, settlement: Settlement) -> None:
         """As `SpoolFile.settle`; the room it makes is there for the next `put`."""
         super().settle(settlement)
-        self._check_capacity()
+        # It is done: an error from here on would have it done, and counted, again. The writer checks too.
+        with suppress(HomeError, OSError):
+            self._check_capacity()
 
     def is_empty(self) -> bool:
         """Whether every record put so far is stored or quarantined."""

@@ -180,6 +180,7 @@ class _Ring:
                 self._keep(log.kind, day, answer)
             if day < today:
                 self._port.remember(log.kind, (day - _UNIX_EPOCH).days)
+                self._port.remember(_since_key(log.kind), self._port.worn_since_ns)
 
     async def _day(self, log: _DayLog, day: date, today: date) -> bytes | None:
         """Return the whole log of a day, or None if the ring has none."""
@@ -252,10 +253,16 @@ class _Ring:
         """Yield the days to download, oldest first; today always, for it is not over."""
         first = max(today - timedelta(days=DAYS_STORED - 1), _day_of(self._port.worn_since_ns))
         last_whole = self._port.memory.get(kind)
-        if last_whole is not None:
+        since_ns = self._port.memory.get(_since_key(kind), self._port.worn_since_ns)
+        # Worn for longer than was known then: the days before are theirs too.
+        if last_whole is not None and since_ns <= self._port.worn_since_ns:
             first = max(first, _UNIX_EPOCH + timedelta(days=last_whole + 1))
         for ago in range(max((today - first).days, 0), -1, -1):
             yield today - timedelta(days=ago)
+
+
+def _since_key(kind: Kind) -> str:
+    return f"{kind} since"
 
 
 def _day_of(t_ns: int) -> date:

@@ -397,6 +397,24 @@ async def test_what_another_person_left_in_the_ring_is_not_taken(rig: Rig) -> No
     assert min(t_ns for _, t_ns in samples) >= rig.worn_since_ns
 
 
+async def test_who_wore_the_ring_before_it_was_paired_gets_those_days_too(rig: Rig) -> None:
+    rig.worn_since_ns = START_NS - 30 * 3600 * NS_PER_S
+    ring = ring_of(rig)
+    async with rig.collecting(ring):
+        await until(lambda: rig.of("colmi_spo2_log"))
+    rig.spool.records.clear()
+    rig.worn_since_ns -= 2 * 86_400 * NS_PER_S
+    async with rig.collecting(ring):
+        await until(lambda: rig.of("colmi_spo2_log"))
+    for kind in DAY_LOGS:
+        assert rig.days_of(kind) == last_days(4)
+    rig.spool.records.clear()
+    async with rig.collecting(ring):
+        await until(lambda: rig.of("colmi_spo2_log"))
+    for kind in DAY_LOGS:
+        assert rig.days_of(kind) == last_days(1)
+
+
 async def test_days_are_not_asked_for_around_midnight(rig: Rig) -> None:
     midnight_ns = round(datetime(2026, 1, 6, tzinfo=UTC).timestamp()) * NS_PER_S
     rig.clock.advance_to(midnight_ns - 20 * NS_PER_S)

@@ -4,8 +4,10 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
+from bleak import BleakClient
 from bleak.exc import BleakError, BleakGATTProtocolError
 
 from configs.settings import CollectorSettings
@@ -19,6 +21,7 @@ from ingest.memory import WearableMemory
 from ingest.pauses import NOBODY, Pauses
 from ingest.profiles.profile import Port, Watch
 from ingest.profiles.standard import HeartRateProfile
+from ingest.radio import Radio
 from ingest.records import parse_link_payload
 from ingest.roster import Roster
 from ingest.virtual.backend import VirtualAdapter
@@ -277,6 +280,53 @@ async def test_a_sensor_that_is_no_longer_worn_is_not_connected_to_again(rig: Ri
     assert rig.spool.frames(ONE) == []
 
 
+async def test_what_comes_while_a_sensor_is_left_is_nobodys(rig: Rig, monkeypatch) -> None:
+    situation = Situation(Wearing(ONE, "S001", START_NS))
+    collector, running = await rig.start(situation.roster())
+    await rig.second(ONE, 0)
+    disconnect = BleakClient.disconnect
+
+    async def slow(client: BleakClient) -> None:
+        await rig.straps[ONE].send(beat(1))  # BlueZ takes seconds, and the strap sends on
+        await settle()
+        await disconnect(client)
+
+    monkeypatch.setattr(BleakClient, "disconnect", slow)
+    # The registry was away: that S001 no longer wears it is known only now.
+    situation.wearings = [Wearing(ONE, "S001", START_NS, START_NS + NS_PER_S)]
+    await following(rig)
+    await until(lambda: rig.spool.states(ONE)[-1] == ("stopped", PASSED_ON))
+    await stopped(collector, running)
+    assert rig.spool.frames(ONE) == [encode_heart_rate(beat(0))]
+
+
+async def test_who_began_earlier_than_was_known_goes_on(rig: Rig) -> None:
+    situation = Situation(Wearing(ONE, "S001", START_NS))
+    collector, running = await rig.start(situation.roster())
+    situation.wearings = [Wearing(ONE, "S001", START_NS - NS_PER_S)]
+    await following(rig)
+    await rig.second(ONE, 0)
+    assert rig.spool.states(ONE) == [("started", ""), ("connected", "")]
+    await stopped(collector, running)
+
+
+async def test_a_cancellation_that_a_library_loses_does_not_hold_up_the_stop(rig: Rig, monkeypatch) -> None:
+    has_begun = asyncio.Event()
+
+    async def losing(_radio: Radio, _address: str) -> None:
+        has_begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(PATIENCE_S)
+
+    monkeypatch.setattr(Radio, "close_stale_connection", losing)
+    rig.straps[ONE].vanish()
+    collector = Collector({ONE: "S001"}, rig.spool, rig.clock, rig.radio)
+    running = asyncio.create_task(collector.run())
+    await has_begun.wait()
+    collector.stop()
+    await asyncio.wait_for(running, 2)
+
+
 async def test_sensors_paired_and_unpaired_meanwhile_are_followed(rig: Rig) -> None:
     situation = Situation(Wearing(ONE, "S001", 0))
     collector, running = await rig.start(situation.roster())
@@ -367,6 +417,25 @@ async def test_a_service_that_is_refused_does_not_cost_the_others(rig: Rig, fail
     assert rig.spool.states(ONE)[-2:] == [("disconnected", "collector stopped"), ("stopped", "")]
 
 
+async def test_a_service_that_is_refused_is_not_attended_to(rig: Rig) -> None:
+    probe = Probe("start", BleakGATTProtocolError(0x80))
+    collector, running = await with_probe(rig, probe)
+    await rig.second(ONE, 0)
+    await stopped(collector, running)
+    assert probe.calls == ["start", "stop"]
+
+
+async def test_a_wearable_that_refuses_everything_is_left_and_tried_again(rig: Rig) -> None:
+    probe = Probe("start", BleakGATTProtocolError(0x80))
+    collector = Collector({ONE: "S001"}, rig.spool, rig.clock, rig.radio, profiles=(probe,))
+    running = asyncio.create_task(collector.run())
+    await until(lambda: "disconnected" in dict(rig.spool.states(ONE)))
+    assert "set-up failed: probe not started" in dict(rig.spool.states(ONE))["disconnected"]
+    await rig.pass_s(1)
+    await until(lambda: probe.calls.count("start") > 1)
+    await stopped(collector, running)
+
+
 async def test_what_a_profile_attends_to_is_tried_again(rig: Rig) -> None:
     probe = Probe("attend", BleakError("busy"))
     settings = CollectorSettings(silent_after_s=600)
@@ -397,6 +466,18 @@ async def test_a_cursor_never_passes_a_frame_that_was_refused(rig: Rig) -> None:
     probe.port.remember("day", 2)
     rig.spool.is_full = False
     assert dict(memory.of("S001", ONE)) == {"day": 1} == dict(probe.port.memory)
+    await stopped(collector, running)
+
+
+async def test_a_cursor_never_passes_a_frame_that_came_in_a_pause(rig: Rig) -> None:
+    probe, memory = Probe(), WearableMemory()
+    collector, running = await with_probe(rig, probe, memory=memory)
+    assert probe.port is not None
+    probe.port.remember("day", 1)
+    collector._seats[ONE].is_muted = True
+    probe.port.keep("colmi_steps_log", b"tuesday")
+    probe.port.remember("day", 2)
+    assert dict(memory.of("S001", ONE)) == {"day": 1}
     await stopped(collector, running)
 
 

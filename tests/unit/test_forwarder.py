@@ -11,7 +11,7 @@ from ingest.records import Record, link_payload
 from ingest.settlement import Settlement
 from ingest.spool import Spool, SpoolFullError
 from store.clock import VirtualClock
-from store.errors import DataError, RejectedSamplesError, StoreUnavailableError
+from store.errors import DataError, HomeError, RejectedSamplesError, StoreUnavailableError
 from store.ledger_digest import NS_PER_HOUR, sample_digest, total_of
 from store.streams import RR_INTERVAL
 from store.timeseries import Batch
@@ -300,6 +300,25 @@ def test_thread_ends_even_if_the_spool_cannot_be_flushed(
     with pytest.raises(SpoolFullError):
         forwarder.stop()
     assert not forwarder._thread.is_alive()
+
+
+def test_a_spool_that_cannot_be_read_for_a_moment_is_read_again(
+    spool: Spool, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+):
+    read, failures = spool.read, [HomeError("The spool failed (disk I/O error); check the disk")]
+
+    def failing_once(after_id: int, limit: int) -> list[tuple[int, Record]]:
+        if failures:
+            raise failures.pop()
+        return read(after_id, limit)
+
+    monkeypatch.setattr(spool, "read", failing_once)
+    put(spool, [beat(1), stopped(2)])
+    forwarder = Forwarder(spool, store, CLOCK, first_retry_s=0.001)  # pyright: ignore[reportArgumentType]
+    forwarder.start()
+    assert store.wrote.wait(PATIENCE_S)
+    forwarder.stop()
+    assert spool.is_empty()
 
 
 def test_pauses_double_up_to_a_limit():

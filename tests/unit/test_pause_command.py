@@ -61,6 +61,19 @@ def test_refusals(run, arguments: list[str], said: str) -> None:
     assert said in err
 
 
+def test_a_sensor_worn_before_it_is_paired(run, tmp_path: Path) -> None:
+    pair = ("sensor", "pair", SENSOR, "--subject", "S1", "--since")
+    assert run(*pair, "2026-01-05T20:00Z")[1] == f"S1 wears {SENSOR} since 2026-01-05T20:00:00Z\n"
+    assert run(*pair, "2026-01-06T20:00Z")[1] == f"S1 wears {SENSOR} since 2026-01-05T20:00:00Z\n"
+    for time in ("2200-01-01", "1969-12-31", "monday"):
+        status, _, err = run(*pair, time)
+        assert status == 2
+        assert "needed is a time" in err
+    with Installation(tmp_path).registry() as registry:
+        (worn,) = registry.people.wearings()
+    assert (worn.subject_id, worn.from_ns) == ("S1", 1_767_643_200 * NS_PER_S)
+
+
 def test_a_sensor_passed_on_changes_hands_a_little_later(run, tmp_path: Path) -> None:
     assert run("sensor", "pair", SENSOR, "--subject", "S1")[1] == f"S1 wears {SENSOR} from now on\n"
     assert run("sensor", "pair", SENSOR, "--subject", "S2")[1] == f"S2 wears {SENSOR} in 5 s, S1 no longer\n"

@@ -123,6 +123,34 @@ def test_one_sensor_never_has_two_wearers(installation: Installation, clock: Vir
         assert people.worn_now() == {SENSOR: "S2"}
 
 
+def test_a_sensor_worn_before_it_was_paired(installation: Installation, clock: VirtualClock) -> None:
+    now_ns = clock.now_ns()
+    day_ns = 86_400 * NS_PER_S
+    with installation.registry() as registry:
+        people = registry.people
+        for subject in ("S1", "S2"):
+            people.add_subject(subject, "UTC")
+        people.pair(SENSOR, "S1", from_ns=now_ns - 5 * day_ns)
+        with pytest.raises(RefusedError, match=r"was worn by S1 from .* to this day, .* unpair it first"):
+            people.pair(SENSOR, "S2", from_ns=now_ns - 3 * day_ns)
+        people.unpair(SENSOR, at_ns=now_ns - 3 * day_ns)
+        for from_ns in (now_ns - 6 * day_ns, now_ns - 4 * day_ns):
+            with pytest.raises(
+                RefusedError, match=r"was worn by S1 from .* until .*; name a time from then on"
+            ):
+                people.pair(SENSOR, "S2", from_ns=from_ns)
+        people.pair(SENSOR, "S2")
+        people.pair(SENSOR, "S2", from_ns=now_ns - 2 * day_ns)  # paired too late: mended
+        with pytest.raises(RefusedError, match="was worn by S1"):
+            people.pair(SENSOR, "S2", from_ns=now_ns - 4 * day_ns)
+        people.pair(SENSOR, "S2", from_ns=now_ns - day_ns)  # known already
+        spans = [(each.subject_id, each.from_ns, each.to_ns) for each in people.wearings(0)]
+    assert spans == [
+        ("S1", now_ns - 5 * day_ns, now_ns - 3 * day_ns),
+        ("S2", now_ns - 2 * day_ns, None),
+    ]
+
+
 def test_what_nobody_wears_cannot_be_unpaired(installation: Installation) -> None:
     with installation.registry() as registry, pytest.raises(UnknownError, match="Nobody wears"):
         registry.people.unpair(SENSOR)

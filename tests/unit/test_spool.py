@@ -273,6 +273,17 @@ def test_hours_add_up_and_say_what_may_be_rewritten(spool: Spool, path: Path):
     assert found["heart_rate", 0].spooled == 1
 
 
+def test_a_disk_that_cannot_be_looked_at_after_settling_has_nothing_counted_twice(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(_path: Path) -> None:
+        raise OSError("input/output error")
+
+    monkeypatch.setattr(spool_module.shutil, "disk_usage", fail)
+    spool.settle(samples("heart_rate", [1]))  # raised, the forwarder would settle it again
+    assert spool.counts().forwarded_values == {"heart_rate": 1}
+
+
 def test_hours_are_forgotten_after_sixty_days(path: Path):
     clock = VirtualClock(START_NS)
     with Spool(path, clock) as spool:
