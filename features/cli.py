@@ -15,7 +15,7 @@ def features_run(
     context: typer.Context,
     subject: Annotated[list[str] | None, typer.Option(help="Only this person (may be repeated).")] = None,
 ) -> None:
-    """Compute the markers of every night that has RR intervals; running it again changes nothing."""
+    """Compute the markers of every night that has RR or pulse intervals; running it again changes nothing."""
     from features.job import run_features
     from store.ledger import open_ledger
 

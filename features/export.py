@@ -19,11 +19,12 @@ from store.timeseries import TimeSeriesStore
 _README = """evenkeel {version}, exported {when}
 
 nights.parquet        one row per subject and night; a night is named by the date of its morning
-data_dictionary.csv   every column: unit, meaning, formula, reference (DOI), minimum coverage
+data_dictionary.csv   every column: unit, meaning, formula, reference (DOI, or that it is defined here),
+                      minimum coverage
 
-Subjects appear under their pseudonyms; names never leave the registry. An empty value was withheld because
-too little of the night was recorded: the column `withheld` says why. Nothing is interpolated. Rows with
-`is_simulated` belong to nobody: leave them out of any study.
+Subjects appear under their pseudonyms; names never leave the registry. An empty value was withheld, mostly
+because too little of the night was recorded: the columns `withheld` and `withheld_more` say why. Nothing is
+interpolated. Rows with `is_simulated` belong to nobody: leave them out of any study.
 Research software, not a medical device.
 """
 
@@ -114,7 +115,7 @@ def _dictionary() -> list[dict[str, str]]:
             rows.append(_entry(column.name, column.unit, column.meaning))
         else:
             needed = str(spec.min_coverage_frac)
-            rows.append(_entry(spec.name, spec.unit, spec.meaning, spec.formula, f"doi:{spec.doi}", needed))
+            rows.append(_entry(spec.name, spec.unit, spec.meaning, spec.formula, spec.reference, needed))
     return rows
 
 

@@ -1,16 +1,27 @@
 """One row per person and night: the markers, how complete they are, and where they come from."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import FeatureSettings
-from features.nocturnal import best_by_valid, day_values, pulse_values, still_values
-from features.specs import CORE_FEATURES, MORE_FEATURES, NIGHT_FEATURES, FeatureSpec
-from features.windows import Windows
+from features.nocturnal import (
+    Found,
+    NightHours,
+    asleep_values,
+    best_by_valid,
+    day_values,
+    no_pulse,
+    pulse_values,
+    share,
+    still_values,
+    window_values,
+)
+from features.specs import CORE_FEATURES, NIGHT_FEATURES
+from features.windows import NO_WINDOWS, Windows
 from store.nights import local_ns
 from store.streams import Column, Stream
 from store.timeseries import NO_SENSOR, Batch, TimeSeriesStore
@@ -22,8 +33,15 @@ NIGHT_STREAM = Stream(
     (
         *(Column(spec.name, "float64", spec.meaning, spec.unit) for spec in NIGHT_FEATURES),
         Column("coverage_frac", "float64", "Share of the nocturnal windows with a valid RMSSD, 0-1"),
+        Column(
+            "prv_coverage_frac",
+            "float64",
+            "Share of the nocturnal windows with a valid RMSSD of pulse intervals, 0-1; missing without any",
+        ),
         Column("zone", "utf8", "IANA zone of the night"),
-        Column("source_sensor", "utf8", "Sensor that saw most of the night"),
+        Column(
+            "source_sensor", "utf8", "Sensor of RR intervals that saw most of the night; empty without any"
+        ),
         Column("withheld", "utf8", "Why values of the first five markers are missing; empty if none is"),
         Column("withheld_more", "utf8", "Why further markers are missing; empty if none is"),
         Column("windows_valid", "int64", "Nocturnal windows with a valid RMSSD"),
@@ -36,6 +54,7 @@ NIGHT_STREAM = Stream(
     ),
     family="features",
 )
+NO_RR = "no RR intervals recorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +74,17 @@ class NightRow:
     Attributes
     ----------
     values : mapping of feature name to float
-        NaN only where coverage is below the minimum of its spec.
+        NaN where `withheld` or `withheld_more` says why.
     coverage_frac : float
         Share of nocturnal windows with a valid RMSSD, 0-1. A feature is withheld by its own share.
     withheld : str
         Why core values are missing, as a sentence; empty if none is.
     withheld_more : str
         The same of the others.
+    source_sensor : str
+        Empty where no RR intervals were recorded.
+    prv_coverage_frac : float
+        As `coverage_frac`, of pulse intervals; NaN where none were recorded.
     """
 
     subject_id: str
@@ -75,6 +98,7 @@ class NightRow:
     windows_valid: int
     beats_received: int
     beats_used: int
+    prv_coverage_frac: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -126,98 +150,99 @@ class NightData:
     span_ns : (int, int)
         Noon to noon, nanoseconds UTC.
     by_sensor : mapping of sensor id to (windows of the night, number of RR intervals received)
+        Empty where an optical sensor was worn alone.
     motion : (t_ns, enmo_mg)
         Starts of activity epochs, ascending, and their ENMO; empty where no movement was recorded.
     pulse : mapping of sensor id to Windows
         Of pulse intervals.
+    pulse_failures : tuple of str
+        One sentence for each sensor whose pulse intervals cannot be used.
+    asleep : (start_ns, end_ns), each (k,), or None
+        Half-open stretches of sleep; None where it is not scored.
     """
 
     span_ns: tuple[int, int]
     by_sensor: Mapping[str, tuple[Windows, int]]
     motion: tuple[NDArray[np.int64], NDArray[np.float64]] = (np.empty(0, np.int64), np.empty(0))
     pulse: Mapping[str, Windows] = field(default_factory=dict[str, Windows])
+    pulse_failures: tuple[str, ...] = ()
+    asleep: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
 
 def night_row(
     subject_id: str, night: date, zone: str, data: NightData, settings: FeatureSettings
 ) -> NightRow:
     """Compute the row of one night from the windows of the sensor that saw most of it."""
-    bounds_ns = nocturnal_bounds_ns(night, zone, settings)
-    possible = (bounds_ns[1] - bounds_ns[0]) // (settings.window_s * NS_PER_S)
-    best = best_by_valid(
-        {sensor: _valid_windows(windows, *bounds_ns) for sensor, (windows, _) in data.by_sensor.items()}
+    hours = NightHours(zone, data.span_ns, nocturnal_bounds_ns(night, zone, settings), settings.window_s)
+    best = _best({sensor: each for sensor, (each, _) in data.by_sensor.items()}, hours)
+    windows, beats_received = data.by_sensor.get(best, (NO_WINDOWS, 0))
+    is_valid = hours.is_valid(windows)
+    of_pulse, prv_coverage_frac = _pulse(data, hours)
+    of_heart = (
+        window_values(windows, hours),
+        day_values(windows, hours),
+        still_values(windows, data.motion, hours),
+        asleep_values(windows, data.asleep, hours),
     )
-    windows, beats_received = data.by_sensor[best]
-    is_valid = _valid_windows(windows, *bounds_ns)
-    shares = {
-        spec.name: _share(windows.values[spec.window_value][is_valid], possible)
-        for spec in NIGHT_FEATURES
-        if spec.window_value
-    }
     values = dict.fromkeys((spec.name for spec in NIGHT_FEATURES), float("nan"))
-    for spec in NIGHT_FEATURES:
-        if spec.window_value and shares[spec.name] >= spec.min_coverage_frac:
-            values[spec.name] = _night_value(windows.values[spec.window_value][is_valid], spec)
-    is_nocturnal = _nocturnal(windows, *bounds_ns)
-    needed_frac = CORE_FEATURES[0].min_coverage_frac
-    of_day, why = day_values(windows, is_nocturnal, data.span_ns, settings.window_s, needed_frac)
-    values |= of_day | still_values(windows, is_valid, *data.motion, settings.window_s)
-    values |= _pulse(data.pulse, bounds_ns, possible, needed_frac)
-    more = _withheld(subject_id, night, shares, MORE_FEATURES)
+    why: dict[str, str] = {}
+    for found, missing in of_heart:
+        values |= found
+        why |= missing if data.by_sensor else dict.fromkeys(found, NO_RR)
+    values |= of_pulse[0]
+    why |= of_pulse[1]
+    core = {spec.name for spec in CORE_FEATURES}
+    partial = [f"{each}: {subject_id}, night {night}" for each in data.pulse_failures if data.pulse]
     return NightRow(
         subject_id=subject_id,
         night=night,
         zone=zone,
         values=values,
-        coverage_frac=shares["rmssd_ms"],
-        withheld=_withheld(subject_id, night, shares, CORE_FEATURES),
-        withheld_more="; ".join(filter(None, (more, why))),
+        coverage_frac=share(windows.values["rmssd_ms"][is_valid], hours.nocturnal_count),
+        withheld=_withheld(subject_id, night, why, core),
+        withheld_more="; ".join(
+            filter(None, [_withheld(subject_id, night, why, why.keys() - core), *partial])
+        ),
         source_sensor=best,
         windows_valid=int(is_valid.sum()),
         beats_received=beats_received,
         beats_used=int(windows.n_beats[is_valid].sum()),
+        prv_coverage_frac=prv_coverage_frac,
     )
 
 
-def _share(values: NDArray[np.float64], possible: int) -> float:
-    # A change of clocks can leave out all of a short nocturnal span.
-    return float(np.isfinite(values).sum() / possible) if possible else 0.0
+def with_values(row: NightRow, found: Found) -> NightRow:
+    """Return a row with further values than those of its own night, and why some are missing."""
+    values, why = found
+    said = _withheld(row.subject_id, row.night, why, why.keys())
+    more = "; ".join(filter(None, (row.withheld_more, said)))
+    return replace(row, values={**row.values, **values}, withheld_more=more)
 
 
-def _pulse(
-    pulse: Mapping[str, Windows], bounds_ns: tuple[int, int], possible: int, needed_frac: float
-) -> dict[str, float]:
-    if not pulse:
-        return {}
-    best = best_by_valid({sensor: _valid_windows(each, *bounds_ns) for sensor, each in pulse.items()})
-    return pulse_values(pulse[best], _nocturnal(pulse[best], *bounds_ns), possible, needed_frac)
+def _best(by_sensor: Mapping[str, Windows], hours: NightHours) -> str:
+    if not by_sensor:
+        return ""
+    return best_by_valid({sensor: hours.is_valid(windows) for sensor, windows in by_sensor.items()})
 
 
-def _nocturnal(windows: Windows, start_ns: int, end_ns: int) -> NDArray[np.bool_]:
-    return np.asarray((windows.start_ns >= start_ns) & (windows.start_ns < end_ns), np.bool_)
+def _pulse(data: NightData, hours: NightHours) -> tuple[Found, float]:
+    """Return the values of pulse intervals and their coverage."""
+    if not data.pulse:
+        return no_pulse("; ".join(data.pulse_failures) or "no pulse intervals recorded"), float("nan")
+    windows = data.pulse[_best(data.pulse, hours)]
+    coverage_frac = share(windows.values["rmssd_ms"][hours.is_valid(windows)], hours.nocturnal_count)
+    return pulse_values(windows, hours), coverage_frac
 
 
-def _valid_windows(windows: Windows, start_ns: int, end_ns: int) -> NDArray[np.bool_]:
-    return _nocturnal(windows, start_ns, end_ns) & np.isfinite(windows.values["rmssd_ms"])
-
-
-def _night_value(values: NDArray[np.float64], spec: FeatureSpec) -> float:
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return float("nan")
-    return float(np.median(finite) if spec.summary == "median" else finite.mean())
-
-
-def _withheld(subject_id: str, night: date, shares: Mapping[str, float], specs: Sequence[FeatureSpec]) -> str:
-    """Say which values are withheld; those with the same share of windows together."""
-    missing: dict[tuple[float, float], list[str]] = {}
-    for spec in specs:
-        if shares.get(spec.name, 1.0) < spec.min_coverage_frac:
-            missing.setdefault((shares[spec.name], spec.min_coverage_frac), []).append(spec.name)
+def _withheld(subject_id: str, night: date, why: Mapping[str, str], names: Collection[str]) -> str:
+    """Say which of the values are withheld; those for the same reason together."""
+    missing: dict[str, list[str]] = {}
+    for name, reason in why.items():
+        if name in names:
+            missing.setdefault(reason, []).append(name)
     return "; ".join(
-        f"{', '.join(names)} withheld for {subject_id}, night {night}: {100 * share:.0f} % of the nocturnal "
-        f"windows valid, {100 * needed:.0f} % needed; check wear"
-        for (share, needed), names in missing.items()
+        f"{', '.join(together)} withheld for {subject_id}, night {night}: {reason}"
+        for reason, together in missing.items()
     )
 
 
@@ -226,6 +251,7 @@ def night_batch(rows: Sequence[NightRow], provenance: Provenance) -> Batch:
     columns: dict[str, list[object]] = {
         **{spec.name: [row.values[spec.name] for row in rows] for spec in NIGHT_FEATURES},
         "coverage_frac": [row.coverage_frac for row in rows],
+        "prv_coverage_frac": [row.prv_coverage_frac for row in rows],
         "zone": [row.zone for row in rows],
         "source_sensor": [row.source_sensor for row in rows],
         "withheld": [row.withheld for row in rows],

@@ -22,7 +22,7 @@ class FeatureSpec:
     meaning, formula : str
         One sentence each, for the data dictionary.
     doi : str
-        Where it is defined.
+        Where it is defined; empty if here.
     family : str
         Features of one family share their coverage.
     min_coverage_frac : float
@@ -47,6 +47,11 @@ class FeatureSpec:
     window_value: str = ""
     summary: Literal["mean", "median"] = "mean"
 
+    @property
+    def reference(self) -> str:
+        """Where it is defined, for a reader."""
+        return f"doi:{self.doi}" if self.doi else "none: defined here"
+
 
 _NIGHT_COVERAGE = 0.25
 """A quarter of the nocturnal hours: 18 of 72 five-minute windows. Scattered windows estimate the mean of a
@@ -57,7 +62,7 @@ CORE_FEATURES: tuple[FeatureSpec, ...] = (
         "mean_hr_bpm",
         "beats/min",
         "Mean heart rate",
-        "Mean heart rate of the nocturnal hours",
+        "How fast the heart beat in the nocturnal hours, mean of the five-minute windows",
         "mean over valid windows of 60000 / mean NN",
         _TASK_FORCE,
         "hrv",
@@ -69,7 +74,7 @@ CORE_FEATURES: tuple[FeatureSpec, ...] = (
         "mean_nn_ms",
         "ms",
         "Mean NN",
-        "Mean interval between normal beats in the nocturnal hours",
+        "Average time between normal beats in the nocturnal hours",
         "mean over valid windows of the mean NN interval",
         _TASK_FORCE,
         "hrv",
@@ -120,8 +125,8 @@ CORE_FEATURES: tuple[FeatureSpec, ...] = (
 def _summary(
     name: str,
     of: str,
-    unit: str,
     label: str,
+    meaning: str,
     summary: Literal["mean", "median"] = "mean",
     *,
     is_log: bool = False,
@@ -129,9 +134,9 @@ def _summary(
     spec = next(each for each in HRV_SPECS if each.name == of)
     return FeatureSpec(
         name,
-        unit,
+        spec.unit,
         label,
-        f"{label}, {summary} of the five-minute windows of the nocturnal hours",
+        meaning,
         f"{summary} over valid windows of {spec.formula}",
         spec.doi,
         "hrv_more",
@@ -142,92 +147,192 @@ def _summary(
     )
 
 
-def _made(name: str, unit: str, label: str, formula: str, doi: str, family: str) -> FeatureSpec:
-    return FeatureSpec(name, unit, label, label, formula, doi, family, _NIGHT_COVERAGE, is_log_scaled=False)
+def _made(  # noqa: PLR0913, PLR0917 - a row of a table
+    name: str,
+    unit: str,
+    label: str,
+    meaning: str,
+    formula: str,
+    doi: str,
+    family: str,
+    *,
+    is_log: bool = False,
+) -> FeatureSpec:
+    return FeatureSpec(name, unit, label, meaning, formula, doi, family, _NIGHT_COVERAGE, is_log)
 
 
-_NELSON = "10.1186/1742-4682-11-16"
+_CORNELISSEN = "10.1186/1742-4682-11-16"
 _PLEWS = "10.1007/s40279-013-0071-8"
+_BEN_DOV = "10.1001/archinte.167.19.2116"
+_STILLNESS = "10.3390/s20247122"
 _OPTICAL = "10.1016/j.ijcard.2012.03.119"
+_DEFINED_HERE = ""
 
 MORE_FEATURES: tuple[FeatureSpec, ...] = (
-    _summary("ln_rmssd", "ln_rmssd", "ln(ms)", "ln RMSSD"),
-    _summary("rmssd_median_ms", "rmssd_ms", "ms", "RMSSD, median", "median", is_log=True),
-    _summary("mean_hr_median_bpm", "mean_hr_bpm", "beats/min", "Heart rate, median", "median"),
-    _summary("sd1_ms", "sd1_ms", "ms", "SD1", is_log=True),
-    _summary("sd2_ms", "sd2_ms", "ms", "SD2", is_log=True),
-    _summary("lf_ms2", "lf_ms2", "ms^2", "LF power", is_log=True),
-    _summary("hf_ms2", "hf_ms2", "ms^2", "HF power", is_log=True),
-    _summary("dfa_a1", "dfa_a1", "", "DFA alpha 1"),
-    _summary("pip_pct", "pip_pct", "%", "Inflection points"),
+    _summary(
+        "ln_rmssd",
+        "ln_rmssd",
+        "ln RMSSD",
+        "Beat-to-beat variability on a logarithmic scale, on which changes of any person are alike in size",
+    ),
+    _summary(
+        "rmssd_median_ms",
+        "rmssd_ms",
+        "RMSSD, median",
+        "RMSSD of the middle one of the nocturnal windows, which single restless windows do not move",
+        "median",
+        is_log=True,
+    ),
+    _summary(
+        "mean_hr_median_bpm",
+        "mean_hr_bpm",
+        "Heart rate, median",
+        "Rate of the middle one of the nocturnal windows, which single restless windows do not move",
+        "median",
+    ),
+    _summary(
+        "sd1_ms",
+        "sd1_ms",
+        "SD1",
+        "Width of the cloud of each interval against the next: changes from beat to beat",
+        is_log=True,
+    ),
+    _summary(
+        "sd2_ms",
+        "sd2_ms",
+        "SD2",
+        "Length of the cloud of each interval against the next: changes over many beats",
+        is_log=True,
+    ),
+    _summary(
+        "lf_ms2",
+        "lf_ms2",
+        "LF power",
+        "Variability in waves of 7 to 25 s, mostly of the regulation of blood pressure",
+        is_log=True,
+    ),
+    _summary(
+        "hf_ms2",
+        "hf_ms2",
+        "HF power",
+        "Variability in waves of 2.5 to 7 s, those of breathing: the vagus nerve",
+        is_log=True,
+    ),
+    _summary(
+        "dfa_a1",
+        "dfa_a1",
+        "DFA alpha 1",
+        "How intervals hang together over 4 to 16 beats: near 0.5 at random, near 1.5 as a smooth drift",
+    ),
+    _summary(
+        "pip_pct",
+        "pip_pct",
+        "Inflection points",
+        "Share of intervals at which the heart changes between slowing and quickening",
+    ),
+    _summary(
+        "sampen",
+        "sampen",
+        "Sample entropy",
+        "How hard the next interval is to foretell from the two before; low is regular",
+    ),
     _made(
         "lowest_hr_bpm",
         "beats/min",
-        "Lowest heart rate of five minutes at night",
-        "min over nocturnal windows",
-        "10.1161/01.CIR.93.5.1043",
+        "Lowest heart rate",
+        "Mean rate of those five minutes of the nocturnal hours in which the heart beat slowest",
+        "min over nocturnal windows of 60000 / mean NN",
+        _DEFINED_HERE,
         "day",
     ),
     _made(
         "hr_dip_pct",
         "%",
         "Fall of heart rate at night",
+        "How much slower the heart beats in the nocturnal hours than in the others from noon to noon",
         "100 (1 - mean HR of the nocturnal hours / mean HR of the other hours)",
-        "10.1097/HJH.0b013e32831d0d4d",
+        _BEN_DOV,
         "day",
     ),
     _made(
         "hr_mesor_bpm",
         "beats/min",
-        "Level of the heart's 24-h rhythm",
-        "M of M + A cos(2 pi (t - phi) / 24 h), least squares on five-minute means",
-        _NELSON,
+        "Level of the 24-h rhythm",
+        "Heart rate about which the daily rhythm swings, whatever hours were recorded",
+        "M of M + A cos(2 pi (t - phi) / 24 h), least squares on five-minute means, t on the local clock",
+        _CORNELISSEN,
         "day",
     ),
     _made(
         "hr_amplitude_bpm",
         "beats/min",
-        "Amplitude of the heart's 24-h rhythm",
+        "Amplitude of the 24-h rhythm",
+        "How far the daily rhythm lifts the heart rate above its level at the peak",
         "A of that fit",
-        _NELSON,
+        _CORNELISSEN,
         "day",
     ),
     _made(
         "hr_acrophase_h",
         "h",
-        "Clock time of the peak of the heart's 24-h rhythm",
+        "Peak of the 24-h rhythm",
+        "Local clock time at which the daily rhythm of the heart rate is highest, 0-24",
         "phi of that fit",
-        _NELSON,
+        _CORNELISSEN,
         "day",
     ),
     _made(
         "hr_cosinor_r2",
         "",
-        "Share of variance that rhythm explains",
+        "R2 of the 24-h rhythm",
+        "How much of the variance of the five-minute heart rates the daily rhythm explains, 0-1",
         "1 - residual / total sum of squares",
-        _NELSON,
+        _CORNELISSEN,
         "day",
     ),
     _made(
         "rmssd_still_ms",
         "ms",
-        "RMSSD of the least-moving windows",
-        "mean RMSSD of the third of nocturnal windows with the least ENMO",
-        "10.3390/s20247122",
+        "RMSSD when still",
+        "Beat-to-beat variability of the night without the windows that movement may have disturbed",
+        "mean RMSSD of the third of valid nocturnal windows with the least mean ENMO",
+        _STILLNESS,
         "still",
+        is_log=True,
     ),
     _made(
         "mean_hr_still_bpm",
         "beats/min",
-        "Heart rate of the least-moving windows",
+        "Heart rate when still",
+        "Rate of the night without the windows that movement may have disturbed",
         "mean HR of the same windows",
-        "10.3390/s20247122",
+        _STILLNESS,
         "still",
+    ),
+    _made(
+        "rmssd_asleep_ms",
+        "ms",
+        "RMSSD asleep",
+        "Beat-to-beat variability of sleep alone, at whatever hours it was",
+        "mean RMSSD of the valid windows wholly inside sleep",
+        _DEFINED_HERE,
+        "asleep",
+        is_log=True,
+    ),
+    _made(
+        "mean_hr_asleep_bpm",
+        "beats/min",
+        "Heart rate asleep",
+        "How fast the heart beat in sleep alone, at whatever hours it was",
+        "mean HR of the same windows",
+        _DEFINED_HERE,
+        "asleep",
     ),
     _made(
         "ln_rmssd_7d",
         "ln(ms)",
-        "ln RMSSD, mean of 7 nights",
+        "ln RMSSD, 7 nights",
+        "Level of ln RMSSD in the week up to this night, of this night's sensor alone",
         "mean of the valid ones of the last 7 nights, at least 3",
         _PLEWS,
         "week",
@@ -235,29 +340,46 @@ MORE_FEATURES: tuple[FeatureSpec, ...] = (
     _made(
         "ln_rmssd_cv_7d_pct",
         "%",
-        "ln RMSSD, coefficient of variation of 7 nights",
-        "100 SD (n - 1) / mean of the same",
+        "ln RMSSD, variation over 7 nights",
+        "How much ln RMSSD went up and down from night to night in that week",
+        "100 SD (n - 1) / mean of the same nights",
         _PLEWS,
         "week",
     ),
     _made(
         "prv_mean_hr_bpm",
         "beats/min",
-        "Pulse rate from light",
+        "Pulse rate",
+        "How fast the pulse was in the nocturnal hours, from an optical sensor",
         "as mean_hr_bpm, of pulse intervals",
         _OPTICAL,
         "pulse",
     ),
     _made(
-        "prv_sdnn_ms", "ms", "SDNN of pulse intervals", "as sdnn_ms, of pulse intervals", _OPTICAL, "pulse"
+        "prv_sdnn_ms",
+        "ms",
+        "SDNN of the pulse",
+        "Spread of pulse intervals in five minutes; not to be compared with that of heartbeats",
+        "as sdnn_ms, of pulse intervals",
+        _OPTICAL,
+        "pulse",
+        is_log=True,
     ),
     _made(
-        "prv_rmssd_ms", "ms", "RMSSD of pulse intervals", "as rmssd_ms, of pulse intervals", _OPTICAL, "pulse"
+        "prv_rmssd_ms",
+        "ms",
+        "RMSSD of the pulse",
+        "Change from one pulse interval to the next; not to be compared with that of heartbeats",
+        "as rmssd_ms, of pulse intervals",
+        _OPTICAL,
+        "pulse",
+        is_log=True,
     ),
     _made(
         "prv_ln_rmssd",
         "ln(ms)",
-        "ln RMSSD of pulse intervals",
+        "ln RMSSD of the pulse",
+        "Change from one pulse interval to the next, on a logarithmic scale",
         "as ln_rmssd, of pulse intervals",
         _OPTICAL,
         "pulse",

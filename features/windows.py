@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.hrv import HRV_SPECS, hrv_table, segments_between
+from features.hrv import GATES, HRV_SPECS, entropy, hrv_table, segments_between
 from store.streams import Column, Stream
 from store.timeseries import Batch, TimeSeriesStore
 from store.types import NnSeries
@@ -14,10 +14,12 @@ from store.units import NS_PER_S
 
 WINDOW_FEATURES = (
     "mean_hr_bpm", "mean_nn_ms", "sdnn_ms", "rmssd_ms", "pnn50_pct", "ln_rmssd", "sd1_ms", "sd2_ms", "lf_ms2",
-    "hf_ms2", "dfa_a1", "pip_pct",
+    "hf_ms2", "dfa_a1", "pip_pct", "sampen",
 )  # fmt: skip
-"""Of the values there are, those that nights are made of: entropies of a year of windows take a minute."""
+"""Of the values there are, those that nights are made of."""
 _SPECS = tuple(spec for spec in HRV_SPECS if spec.name in WINDOW_FEATURES)
+_SAMPEN = next(spec for spec in _SPECS if spec.name == "sampen")
+_TABLE_SPECS = tuple(spec for spec in _SPECS if spec is not _SAMPEN)
 
 WINDOW_STREAM = Stream(
     "hrv_window",
@@ -78,6 +80,15 @@ class Windows:
         return Batch(WINDOW_STREAM, subject_id, sensor_id, self.start_ns, columns)
 
 
+NO_WINDOWS = Windows(
+    np.empty(0, np.int64),
+    {name: np.empty(0) for name in WINDOW_FEATURES},
+    np.empty(0),
+    np.empty(0, np.int64),
+    np.empty(0, np.int64),
+)
+
+
 def windows_of(nn: NnSeries, window_s: int) -> Windows:
     """Compute HRV in the windows of a series.
 
@@ -92,10 +103,15 @@ def windows_of(nn: NnSeries, window_s: int) -> Windows:
     """
     window_ns = window_s * NS_PER_S
     start_ns = np.unique(nn.t_ns // window_ns) * window_ns
-    found = hrv_table(nn, segments_between(nn, start_ns, start_ns + window_ns), _SPECS)
+    segments = segments_between(nn, start_ns, start_ns + window_ns)
+    found = hrv_table(nn, segments, _TABLE_SPECS)
+    # Alone, for the table computes the approximate entropy with it, which takes twice as long again.
+    sampen = np.full(len(segments), np.nan)
+    rows = np.flatnonzero(found.complete.passes(GATES[_SAMPEN.gate]))
+    sampen[rows] = entropy(nn, segments.take(rows), with_apen=False).sampen
     return Windows(
         start_ns,
-        found.values,
+        {**found.values, _SAMPEN.name: sampen},
         found.complete.coverage_frac,
         found.complete.n_nn,
         found.complete.n_differences,

@@ -193,6 +193,9 @@ def test_the_export_documents_every_column(store, registry, subject, tmp_path):
     assert table["night"].tolist() == ["2026-01-06"]
     assert dictionary["column"].tolist() == table.columns.tolist()
     assert (dictionary["meaning"] != "").all()
+    references = dict(zip(dictionary["column"], dictionary["reference"], strict=True))
+    assert references["hr_dip_pct"] == "doi:10.1001/archinte.167.19.2116"
+    assert references["lowest_hr_bpm"] == "none: defined here"
     documented = json.loads((tmp_path / "out" / "data_dictionary.json").read_text())
     assert [row["column"] for row in documented] == table.columns.tolist()
 
@@ -220,9 +223,10 @@ def test_an_export_of_nothing_has_the_same_columns(store, registry, subject, tmp
 
 def test_every_feature_says_what_it_is():
     for spec in NIGHT_FEATURES:
-        assert spec.meaning
+        assert not spec.meaning.lower().startswith(spec.label.lower()), spec.name
+        assert len(spec.meaning.split()) >= 6, spec.name
         assert spec.formula
-        assert spec.doi.startswith("10.")
+        assert spec.reference in {f"doi:{spec.doi}", "none: defined here"}
         assert 0 < spec.min_coverage_frac <= 1
     with pytest.raises(UnknownError, match="rmssd_ms"):
         spec_named("nonsense")
