@@ -20,6 +20,7 @@ from models.cli import flags_app
 from store.cli import samples, sensor_app, subject_app, user_app
 from store.command import EXIT_BUG, EXIT_REFUSED
 from store.errors import EvenkeelError
+from store.registry_cli import assessment_app, audit_app, registry_app, team_app
 from store.store_cli import backup, restore, store_app
 
 EXIT_INTERRUPTED = 130
@@ -64,6 +65,9 @@ _PEOPLE, _DATA, _MARKERS, _LOOK = (
 app.add_typer(subject_app, name="subject", rich_help_panel=_PEOPLE)
 app.add_typer(sensor_app, name="sensor", rich_help_panel=_PEOPLE)
 app.add_typer(user_app, name="user", rich_help_panel=_PEOPLE)
+app.add_typer(team_app, name="team", rich_help_panel=_PEOPLE)
+app.add_typer(assessment_app, name="assessment", rich_help_panel=_PEOPLE)
+app.add_typer(registry_app, name="registry", rich_help_panel=_PEOPLE)
 app.command(rich_help_panel=_PEOPLE)(scan)
 app.command(rich_help_panel=_PEOPLE)(devices)
 app.command(rich_help_panel=_DATA)(collect)
@@ -87,6 +91,7 @@ app.command(rich_help_panel=_LOOK)(demo)
 app.command(rich_help_panel=_LOOK)(virtual)
 app.command(rich_help_panel=_LOOK)(doctor)
 app.command(rich_help_panel=_LOOK)(ledger)
+app.add_typer(audit_app, name="audit", rich_help_panel=_LOOK)
 
 
 def main() -> None:

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from store.command import cannot_write, open_installation, say
 from store.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from store.installation import Installation
 
 HANDOVER_S = 5
 """A sensor changes hands so much later: by then a collector that runs has read of it, and no sample is kept
@@ -55,10 +58,23 @@ def sensor_pair(
     context: typer.Context,
     address: Annotated[str, typer.Argument(help="Bluetooth address, as `evenkeel scan` shows it.")],
     subject: Annotated[str, typer.Option(help="Who wears it from now on.")],
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Since when they wear it already, ISO 8601: what a ring stored since then is theirs."
+        ),
+    ] = None,
 ) -> None:
-    """Say who wears a sensor from now on; whoever wore it until now no longer does."""
+    """Say who wears a sensor from now on; whoever wore it until now no longer does.
+
+    With --since, a ring that was worn before it was paired hands over what it still has of that time. Refused
+    where somebody wore the sensor meanwhile.
+    """
     sensor_id = _checked_address(address)
     installation = open_installation(context)
+    if since is not None:
+        _pair_since(installation, sensor_id, subject, since)
+        return
     with installation.registry() as registry:
         before = registry.people.worn_now().get(sensor_id)
         is_passed_on = before not in (None, subject)
@@ -66,6 +82,22 @@ def sensor_pair(
         registry.people.pair(sensor_id, subject, from_ns=from_ns)
     when = f"in {HANDOVER_S} s, {before} no longer" if is_passed_on else "from now on"
     say(f"{subject} wears {sensor_id} {when}")
+
+
+def _pair_since(installation: "Installation", sensor_id: str, subject: str, since: str) -> None:
+    from store.errors import ConfigError
+    from store.times import iso_time, parse_time_ns
+
+    since_ns = parse_time_ns(since, "--since")
+    if not 0 <= since_ns < installation.clock.now_ns():
+        raise ConfigError(f"--since is {since!r}; needed is a time from 1970 on that is past")
+    with installation.registry() as registry:
+        registry.people.pair(sensor_id, subject, from_ns=since_ns)
+        worn = registry.people.wearings()
+    # None where they agree to nothing at present: then nothing is collected, whoever wears it.
+    known = (each.from_ns for each in worn if (each.sensor_id, each.subject_id) == (sensor_id, subject))
+    from_ns = next(known, since_ns)
+    say(f"{subject} wears {sensor_id} since {iso_time(from_ns)}")
 
 
 @sensor_app.command("unpair")

@@ -10,6 +10,7 @@ from store.clock import Clock, SystemClock
 from store.errors import ConfigError, HomeError
 from store.places import Place, open_place, place_of, registry_place
 from store.registry.registry import Registry
+from store.registry.sealing import Seals
 from store.timeseries import TimeSeriesStore
 
 _SECRET_BYTES = 32
@@ -77,9 +78,10 @@ class Installation:
         Raises
         ------
         ConfigError
-            If `registry.url` names none.
+            If `registry.url` names none, or a key for it cannot be used.
         """
-        return Registry(registry_place(self.settings.registry.url, self.home), self.clock)
+        place = registry_place(self.settings.registry.url, self.home)
+        return Registry(place, self.clock, home=self.home, seals=Seals.from_environment())
 
     def spool_path(self, name: str = "collector") -> Path:
         """Return where a collector keeps frames until the store has them."""

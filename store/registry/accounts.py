@@ -18,7 +18,7 @@ from store.errors import ConfigError, RefusedError, UnknownError
 from store.registry import schema
 from store.units import NS_PER_S
 
-Role = Literal["clinician", "lead", "researcher", "admin"]
+Role = Literal["clinician", "lead", "researcher", "admin", "patient"]
 
 SESSION_IDLE_S = 15 * 60
 """A clinician called away must not leave patients on a screen: 15 minutes, as hospital systems do."""
@@ -74,6 +74,10 @@ class Accounts:
             If a patient is not registered.
         """
         _check_user(name, role, password)
+        if role == "patient" and (patients == "all" or len(patients) != 1):
+            raise ConfigError(
+                f"{name} is a patient and sees one person's data, their own: name exactly that one"
+            )
         told = {
             "role": role,
             "sees_all": patients == "all",
@@ -121,6 +125,7 @@ class Accounts:
         RefusedError
             After too many failures for this name or address.
         """
+        name = name.replace("\0", "\ufffd")  # PostgreSQL holds no such character, and no user name has it
         keys = (f"name:{name[:80]}", f"address:{address}")
         if self._is_limited(keys):
             raise RefusedError("Too many attempts; try again in 15 minutes")
@@ -211,16 +216,23 @@ class Accounts:
         return None if row is None else User(*row)
 
     def visible_subjects(self, user: User) -> list[str]:
-        """Return the ids of the people this user may see, sorted."""
-        if user.sees_all:
-            query = sa.select(schema.subject.c.subject_id).order_by(schema.subject.c.subject_id)
-        else:
-            load = schema.case_load
-            query = (
-                sa.select(load.c.subject_id).where(load.c.user_id == user.user_id).order_by(load.c.subject_id)
-            )
+        """Return the ids of the people this user may see, sorted: the own case-load and that of their teams.
+
+        A patient sees nobody else, whatever team they are put in.
+        """
+        everybody, load = schema.subject.c.subject_id, schema.case_load
+        m, p = schema.team_member, schema.team_patient
+        own = sa.select(load.c.subject_id).where(load.c.user_id == user.user_id)
+        cared = (
+            sa.select(p.c.subject_id).join(m, m.c.team_id == p.c.team_id).where(m.c.user_id == user.user_id)
+        )
+        seen = own if user.role == "patient" else sa.union(own, cared)
         with self._engine.connect() as connection:
-            return list(connection.execute(query).scalars())
+            return sorted(connection.execute(sa.select(everybody) if user.sees_all else seen).scalars())
+
+    def can(self, user: User, subject_id: str) -> bool:
+        """Say whether a user may see a person's data."""
+        return subject_id in self.visible_subjects(user)
 
     def _is_limited(self, keys: tuple[str, str]) -> bool:
         f = schema.sign_in_failure

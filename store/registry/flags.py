@@ -1,27 +1,56 @@
-"""Flags and the state each is in."""
+"""Flags, the state each is in, and everything that was done about it."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
-from sqlalchemy import Engine, Row
+from sqlalchemy import Connection, Engine, Row
 
 from store.clock import Clock
+from store.errors import ConfigError, RefusedError, UnknownError
 from store.registry import schema
 from store.types import Contribution, Flag
+
+Action = Literal["raised", "acknowledged", "assigned", "snoozed", "resolved", "reopened"]
+Outcome = Literal["contacted", "care_changed", "explained", "data_problem", "no_action"]
+_STATE_AFTER = {
+    "acknowledged": "acknowledged",
+    "snoozed": "snoozed",
+    "resolved": "resolved",
+    "reopened": "open",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFlag:
-    """A flag at rest: number, state (`open`, ...) and when it was raised."""
+    """A flag at rest: number, state and when it was raised.
+
+    A flag that was snoozed is open again when the time is over.
+    """
 
     flag_id: int
     state: str
     raised_ns: int
     flag: Flag
+    assigned_to: str | None = None
+    snoozed_until_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlagEvent:
+    """Something done about a flag: what, by whom, when, and what belongs to it."""
+
+    flag_id: int
+    at_ns: int
+    actor: str
+    action: Action
+    assigned_to: str | None = None
+    until_ns: int | None = None
+    reason: str = ""
+    outcome: str | None = None
 
 
 class Flags:
@@ -44,9 +73,88 @@ class Flags:
             known = {tuple(row) for row in connection.execute(query)}
             for flag in flags:
                 if (flag.night.isoformat(), flag.detector_id, flag.config_hash) not in known:
-                    connection.execute(sa.insert(t).values(_row(flag, self._clock.now_ns())))
+                    now_ns = self._clock.now_ns()
+                    made = sa.insert(t).values(_row(flag, now_ns)).returning(t.c.flag_id)
+                    flag_id = connection.execute(made).scalar_one()
+                    _insert_event(connection, FlagEvent(flag_id, now_ns, flag.detector_id, "raised"))
                     new += 1
         return new
+
+    def acknowledge(self, flag_id: int, *, by: str) -> None:
+        """Record that somebody has seen it."""
+        self._record(FlagEvent(flag_id, self._clock.now_ns(), by, "acknowledged"))
+
+    def assign(self, flag_id: int, to: str, *, by: str) -> None:
+        """Record who looks after it; the state stays.
+
+        Raises
+        ------
+        UnknownError
+            If there is no such user.
+        """
+        u = schema.user.c.name
+        with self._engine.connect() as connection:
+            if connection.execute(sa.select(u).where(u == to)).first() is None:
+                raise UnknownError(f"No user is called {to!r}; see: evenkeel user list")
+        self._record(FlagEvent(flag_id, self._clock.now_ns(), by, "assigned", assigned_to=to))
+
+    def snooze(self, flag_id: int, until_ns: int, reason: str, *, by: str) -> None:
+        """Let it rest until a time, for a reason.
+
+        Raises
+        ------
+        ConfigError
+            If the time is over already, or there is no reason.
+        """
+        now_ns = self._clock.now_ns()
+        if until_ns <= now_ns or not reason.strip():
+            raise ConfigError(
+                f"Flag {flag_id} can be snoozed until a time to come and for a reason; give both"
+            )
+        self._record(FlagEvent(flag_id, now_ns, by, "snoozed", until_ns=until_ns, reason=reason.strip()))
+
+    def resolve(self, flag_id: int, outcome: Outcome, *, by: str, reason: str = "") -> None:
+        """Record how it ended.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such outcome.
+        """
+        if outcome not in get_args(Outcome):
+            raise ConfigError(f"{outcome!r} is no outcome; needed is one of {', '.join(get_args(Outcome))}")
+        self._record(
+            FlagEvent(flag_id, self._clock.now_ns(), by, "resolved", reason=reason.strip(), outcome=outcome)
+        )
+
+    def reopen(self, flag_id: int, *, by: str, reason: str = "") -> None:
+        """Take back a snooze or an end."""
+        self._record(FlagEvent(flag_id, self._clock.now_ns(), by, "reopened", reason=reason.strip()))
+
+    def history(self, flag_id: int) -> list[FlagEvent]:
+        """Return all that was done about a flag, oldest first."""
+        e = schema.flag_event
+        columns = [e.c[name] for name in FlagEvent.__dataclass_fields__]
+        with self._engine.connect() as connection:
+            query = sa.select(*columns).where(e.c.flag_id == flag_id).order_by(e.c.event_id)
+            return [FlagEvent(*row) for row in connection.execute(query)]
+
+    def _record(self, event: FlagEvent) -> None:
+        t = schema.flag
+        where = t.c.flag_id == event.flag_id
+        with self._writing.begin() as connection:
+            state = connection.execute(sa.select(t.c.state).where(where)).scalar()
+            if state is None:
+                raise UnknownError(f"There is no flag {event.flag_id}; see: evenkeel flags list")
+            if state == "resolved" and event.action != "reopened":
+                raise RefusedError(f"Flag {event.flag_id} is resolved; reopen it first")
+            told: dict[str, Any] = {}
+            if event.action in _STATE_AFTER:
+                told = {"state": _STATE_AFTER[event.action], "snoozed_until_ns": event.until_ns}
+            if event.assigned_to is not None:
+                told["assigned_to"] = event.assigned_to
+            connection.execute(sa.update(t).where(where).values(told))
+            _insert_event(connection, event)
 
     def of_subject(self, subject_id: str) -> list[StoredFlag]:
         """Return the flags of one person, newest night first."""
@@ -60,7 +168,11 @@ class Flags:
         t = schema.flag
         query = sa.select(t).where(where).order_by(t.c.night.desc(), t.c.flag_id.desc())
         with self._engine.connect() as connection:
-            return [_stored(row) for row in connection.execute(query)]
+            return [_stored(row, self._clock.now_ns()) for row in connection.execute(query)]
+
+
+def _insert_event(connection: Connection, event: FlagEvent) -> None:
+    connection.execute(sa.insert(schema.flag_event).values(asdict(event)))
 
 
 def _row(flag: Flag, raised_ns: int) -> dict[str, Any]:
@@ -81,7 +193,7 @@ def _row(flag: Flag, raised_ns: int) -> dict[str, Any]:
     }
 
 
-def _stored(row: Row[Any]) -> StoredFlag:
+def _stored(row: Row[Any], now_ns: int) -> StoredFlag:
     flag = Flag(
         subject_id=row.subject_id,
         night=date.fromisoformat(row.night),
@@ -95,4 +207,6 @@ def _stored(row: Row[Any]) -> StoredFlag:
         config_hash=row.config_hash,
         reason=row.reason,
     )
-    return StoredFlag(row.flag_id, row.state, row.raised_ns, flag)
+    is_over = row.state == "snoozed" and row.snoozed_until_ns <= now_ns
+    state = "open" if is_over else row.state
+    return StoredFlag(row.flag_id, state, row.raised_ns, flag, row.assigned_to, row.snoozed_until_ns)

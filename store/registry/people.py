@@ -1,4 +1,4 @@
-"""Subjects, their time zones, sensors, and who wore which sensor when."""
+"""Subjects, their names and time zones, sensors, and who wore which sensor when."""
 
 import re
 import zoneinfo
@@ -11,6 +11,9 @@ from sqlalchemy import Connection, Engine
 from store.clock import Clock
 from store.errors import ConfigError, RefusedError, UnknownError
 from store.registry import schema
+from store.registry.consents import ALL, NEVER_NS, Consent, given_spans, histories, insert_consent
+from store.registry.sealing import Sealed, Seals, about_subject, refuse_readable
+from store.times import iso_time
 
 SUBJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -91,17 +94,25 @@ class ZoneHistory:
 class People:
     """Subjects and sensors of one registry."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, seals: Seals | None = None) -> None:
         self._engine = engine
         self._writing = engine.execution_options(is_writing=True)
         self._clock = clock
+        self._seals = seals or Seals()
 
     def add_subject(
-        self, subject_id: str, zone: str, *, display_name: str = "", is_simulated: bool = False
+        self,
+        subject_id: str,
+        zone: str,
+        *,
+        display_name: str = "",
+        is_simulated: bool = False,
+        has_consented: bool = True,
     ) -> Subject:
         """Register a subject, or move an existing one to another zone from now on.
 
-        A display name replaces that of an existing subject; an empty one changes nothing.
+        A display name replaces that of an existing subject; an empty one changes nothing. So does
+        `has_consented`: whether a new subject agreed to everything being collected, or to nothing yet.
 
         Raises
         ------
@@ -112,24 +123,39 @@ class People:
         check_zone(zone)
         now_ns = self._clock.now_ns()
         with self._writing.begin() as connection:
+            if display_name:
+                refuse_readable(connection, self._seals)
+            name = self._seals.seal(display_name, about_subject(subject_id))
+            told = {"display_name": name.text, "name_key_id": name.key_id}
             if not _has_subject(connection, subject_id):
-                connection.execute(
-                    sa.insert(schema.subject).values(
-                        subject_id=subject_id,
-                        display_name=display_name,
-                        is_simulated=is_simulated,
-                        created_ns=now_ns,
-                    )
-                )
-                _insert_zone(connection, subject_id, zone, now_ns)
+                made = {"subject_id": subject_id, "is_simulated": is_simulated, "created_ns": now_ns}
+                connection.execute(sa.insert(schema.subject).values(**made, **told))
+                _set_zone(connection, subject_id, zone, now_ns)
+                first = Consent(subject_id, ALL, has_consented, now_ns, "enrolment")
+                insert_consent(connection, first, now_ns)
                 return Subject(subject_id, zone, display_name, is_simulated)
             if display_name:
                 t = schema.subject
-                where = t.c.subject_id == subject_id
-                connection.execute(sa.update(t).where(where).values(display_name=display_name))
-            if _zone_now(connection, subject_id) != zone:
-                _insert_zone(connection, subject_id, zone, now_ns)
+                connection.execute(sa.update(t).where(t.c.subject_id == subject_id).values(told))
+            if _zones(connection, subject_id).at(now_ns) != zone:
+                _set_zone(connection, subject_id, zone, now_ns)
         return self.subject(subject_id)
+
+    def move_subject(self, subject_id: str, zone: str, from_ns: int) -> ZoneHistory:
+        """Record that a subject lives in a zone from a time on, past or to come, until the next known move.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such zone.
+        UnknownError
+            If nobody has that id.
+        """
+        check_zone(zone)
+        with self._writing.begin() as connection:
+            _zones(connection, subject_id)
+            _set_zone(connection, subject_id, zone, from_ns)
+            return _zones(connection, subject_id)
 
     def subject(self, subject_id: str) -> Subject:
         """Return one subject.
@@ -149,27 +175,28 @@ class People:
 
     def subjects(self, only: Sequence[str] | None = None) -> list[Subject]:
         """Return everyone (or those of `only`), by id."""
-        t, z = schema.subject, schema.subject_zone
+        t, z, now_ns = schema.subject, schema.subject_zone, self._clock.now_ns()
         query = (
-            sa.select(t.c.subject_id, z.c.zone, t.c.display_name, t.c.is_simulated)
+            sa.select(t, z.c.zone, z.c.from_ns)
             .join(z, z.c.subject_id == t.c.subject_id)
             .order_by(t.c.subject_id, z.c.from_ns)
         )
         if only is not None:
             query = query.where(t.c.subject_id.in_(only))
+        newest: dict[str, Subject] = {}
         with self._engine.connect() as connection:
-            newest = {row[0]: Subject(*row) for row in connection.execute(query)}
+            for row in connection.execute(query):
+                if row.subject_id in newest and row.from_ns > now_ns:
+                    continue  # a move to come; the first zone holds since ever
+                sealed = Sealed(row.display_name, row.name_key_id)
+                name = self._seals.open(sealed, about_subject(row.subject_id))
+                newest[row.subject_id] = Subject(row.subject_id, row.zone, name, row.is_simulated)
         return list(newest.values())
 
     def zone_history(self, subject_id: str) -> ZoneHistory:
         """Return the zones of a subject and since when each holds."""
-        z = schema.subject_zone
-        query = sa.select(z.c.from_ns, z.c.zone).where(z.c.subject_id == subject_id).order_by(z.c.from_ns)
         with self._engine.connect() as connection:
-            rows = connection.execute(query).all()
-        if not rows:
-            raise UnknownError(f"No subject is called {subject_id!r}")
-        return ZoneHistory(tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+            return _zones(connection, subject_id)
 
     def register_sensor(
         self,
@@ -201,14 +228,21 @@ class People:
         UnknownError
             If the subject is not registered.
         RefusedError
-            If the sensor was already passed on later than `from_ns`.
+            If the sensor was already passed on later than `from_ns`, or `from_ns` is past and the sensor was
+            worn since: what is stored stays with whoever wore it then.
         """
         self.subject(subject_id)
         self.register_sensor(sensor_id)
         w = schema.wearing
         with self._writing.begin() as connection:
             latest = _latest_wearing(connection, sensor_id)
-            if latest is not None and latest.to_ns is None and latest.subject_id == subject_id:
+            wears_it = latest is not None and latest.to_ns is None and latest.subject_id == subject_id
+            if latest is not None and wears_it and (from_ns is None or from_ns >= latest.from_ns):
+                return
+            if from_ns is not None and from_ns < self._clock.now_ns():
+                _check_free_since(connection, sensor_id, from_ns, latest if wears_it else None)
+            if latest is not None and wears_it:
+                connection.execute(sa.update(w).where(_is_same(latest)).values(from_ns=from_ns))
                 return
             free_ns = _free_from_ns(latest)
             # An end that was announced stands: two people never wear one sensor at the same time.
@@ -238,7 +272,7 @@ class People:
     def wearings(self, since_ns: int | None = None) -> list[Wearing]:
         """Return who wears which sensor when, by sensor and time: what ends after `since_ns` (default: now).
 
-        What is only to come is included.
+        What is only to come is included; the times in which a person agrees to nothing are left out.
         """
         w = schema.wearing
         after_ns = self._clock.now_ns() if since_ns is None else since_ns
@@ -248,7 +282,11 @@ class People:
             .order_by(w.c.sensor_id, w.c.from_ns)
         )
         with self._engine.connect() as connection:
-            return [Wearing(*row) for row in connection.execute(query)]
+            worn = [Wearing(*row) for row in connection.execute(query)]
+            decided = histories(connection, {each.subject_id for each in worn})
+        given = {who: given_spans(history) for who, history in decided.items()}
+        agreed = [part for each in worn for part in _within(each, given.get(each.subject_id, []))]
+        return [each for each in agreed if not each.has_ended(after_ns)]
 
     def worn_now(self) -> dict[str, str]:
         """Return who wears which sensor now: sensor id to subject id."""
@@ -333,6 +371,33 @@ def _free_from_ns(latest: Wearing | None) -> int:
     return latest.from_ns + 1 if latest.to_ns is None else latest.to_ns
 
 
+def _is_same(wearing: Wearing) -> sa.ColumnElement[bool]:
+    w = schema.wearing
+    return (w.c.sensor_id == wearing.sensor_id) & (w.c.from_ns == wearing.from_ns)
+
+
+def _check_free_since(connection: Connection, sensor_id: str, from_ns: int, but: Wearing | None) -> None:
+    """Raise RefusedError if anybody wore the sensor after `from_ns`, `but` for one wearing."""
+    w = schema.wearing
+    is_later = w.c.to_ns.is_(None) | (w.c.to_ns > from_ns)
+    query = sa.select(w.c.sensor_id, w.c.subject_id, w.c.from_ns, w.c.to_ns).where(
+        w.c.sensor_id == sensor_id, is_later
+    )
+    worn = [Wearing(*row) for row in connection.execute(query.order_by(w.c.from_ns))]
+    others = [wearing for wearing in worn if wearing != but]
+    if not others:
+        return
+    last = others[-1]
+    if last.to_ns is None:
+        when, needed = "to this day", "unpair it first, or pair it from now on"
+    else:
+        when, needed = f"until {iso_time(last.to_ns)}", "name a time from then on"
+    raise RefusedError(
+        f"Sensor {sensor_id} was worn by {last.subject_id} from {iso_time(last.from_ns)} {when}, so nobody "
+        f"else can have worn it since {iso_time(from_ns)}; {needed}"
+    )
+
+
 def _end_wearing(connection: Connection, sensor_id: str, at_ns: int) -> str | None:
     """End what has no end yet; return who wore the sensor."""
     w = schema.wearing
@@ -342,13 +407,27 @@ def _end_wearing(connection: Connection, sensor_id: str, at_ns: int) -> str | No
     return subject_id
 
 
-def _zone_now(connection: Connection, subject_id: str) -> str | None:
+def _within(worn: Wearing, spans: Sequence[tuple[int, int]]) -> list[Wearing]:
+    """Return what of a wearing lies in the spans."""
+    to_ns = NEVER_NS if worn.to_ns is None else worn.to_ns
+    cut = [(max(start, worn.from_ns), min(end, to_ns)) for start, end in spans]
+    return [
+        Wearing(worn.sensor_id, worn.subject_id, start, None if end == NEVER_NS else end)
+        for start, end in cut
+        if start < end
+    ]
+
+
+def _zones(connection: Connection, subject_id: str) -> ZoneHistory:
     z = schema.subject_zone
-    query = sa.select(z.c.zone).where(z.c.subject_id == subject_id).order_by(z.c.from_ns.desc()).limit(1)
-    return connection.execute(query).scalar()
+    query = sa.select(z.c.from_ns, z.c.zone).where(z.c.subject_id == subject_id).order_by(z.c.from_ns)
+    rows = connection.execute(query).all()
+    if not rows:
+        raise UnknownError(f"No subject is called {subject_id!r}; see: evenkeel subject list")
+    return ZoneHistory(tuple(row[0] for row in rows), tuple(row[1] for row in rows))
 
 
-def _insert_zone(connection: Connection, subject_id: str, zone: str, from_ns: int) -> None:
-    connection.execute(
-        sa.insert(schema.subject_zone).values(subject_id=subject_id, from_ns=from_ns, zone=zone)
-    )
+def _set_zone(connection: Connection, subject_id: str, zone: str, from_ns: int) -> None:
+    z = schema.subject_zone
+    connection.execute(sa.delete(z).where(z.c.subject_id == subject_id, z.c.from_ns == from_ns))
+    connection.execute(sa.insert(z).values(subject_id=subject_id, from_ns=from_ns, zone=zone))

@@ -1,6 +1,7 @@
 """Open a registry, bring its tables up to date, and hand out its parts."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -8,24 +9,34 @@ from typing import Self
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.util import CommandError
+from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from store.clock import Clock, SystemClock
 from store.errors import HomeError, StoreUnavailableError
 from store.registry.accounts import Accounts
+from store.registry.annotations import Annotations
+from store.registry.assessments import Assessments
 from store.registry.audit import Audit
+from store.registry.consents import Consents
 from store.registry.flags import Flags
 from store.registry.jobs import Jobs
 from store.registry.people import People
+from store.registry.sealing import Seals, reseal
+from store.registry.tables import export_tables
+from store.registry.teams import Teams
 from store.wal import switch_to_wal
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test holds it against `migrations/versions`."""
 BUSY_TIMEOUT_S = 30
 """A writer of another process holds SQLite's lock for milliseconds; 30 s means something is stuck."""
+AUDIT_HEAD_FILE = "audit_head"
+"""Beside the registry, not in it: a log whose end is gone differs from it. Not part of a backup."""
+_WRITER_LOCK = 0x65766E6B
+"""Number of the lock on PostgreSQL that whoever writes to the registry holds."""
 _UNAVAILABLE = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -50,6 +61,11 @@ class Registry:
         An SQLite file (made, readable by its owner only, if it does not exist), or a database URL of
         SQLAlchemy such as `postgresql+...://...`.
     clock : Clock
+    home : Path, optional
+        Directory that notes the newest entry of the audit log, so that a missing end is seen, and where a
+        copy is kept before tables of a server change.
+    seals : Seals, optional
+        Keys for what identifies a person; readable without.
 
     Raises
     ------
@@ -57,14 +73,22 @@ class Registry:
         If the database cannot be opened, is none, or was made by a newer evenkeel.
     """
 
-    def __init__(self, place: Path | str, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        place: Path | str,
+        clock: Clock | None = None,
+        *,
+        home: Path | None = None,
+        seals: Seals | None = None,
+    ) -> None:
         clock = clock or SystemClock()
-        self._engine = _sqlite_engine(place) if isinstance(place, Path) else sa.create_engine(place)
+        self._seals = seals or Seals()
+        self._engine = _sqlite_engine(place) if isinstance(place, Path) else _server_engine(place)
         try:
             if isinstance(place, Path):
                 place.touch(mode=0o600)
             if _revision(self._engine) != HEAD:
-                _migrate(self._engine)
+                _migrate(self._engine, place, home)
         except (OSError, sqlite3.Error, DatabaseError, StoreUnavailableError) as error:
             self.close()
             raise HomeError(
@@ -74,11 +98,26 @@ class Registry:
         except HomeError:
             self.close()
             raise
-        self.people = People(self._engine, clock)
+        self.people = People(self._engine, clock, self._seals)
+        self.consents = Consents(self._engine, clock)
+        self.teams = Teams(self._engine, clock)
+        self.assessments = Assessments(self._engine, clock)
+        self.annotations = Annotations(self._engine, clock, self._seals)
         self.accounts = Accounts(self._engine, clock)
         self.flags = Flags(self._engine, clock)
         self.jobs = Jobs(self._engine, clock)
-        self.audit = Audit(self._engine, clock)
+        self.audit = Audit(self._engine, clock, None if home is None else home / AUDIT_HEAD_FILE)
+
+    def seal_names(self) -> int:
+        """Encrypt what identifies a person with the newest key; return how many texts that changed.
+
+        Raises
+        ------
+        ConfigError
+            If there is no key, or one is missing that a text was encrypted with.
+        """
+        with self._engine.execution_options(is_writing=True).begin() as connection:
+            return reseal(connection, self._seals)
 
     def close(self) -> None:
         """Release connections."""
@@ -102,7 +141,7 @@ def _sqlite_engine(path: Path) -> sa.Engine:
         connection.isolation_level = None  # SQLAlchemy's own BEGIN below; the driver's comes too late
         cursor = connection.cursor()
         switch_to_wal(cursor.execute, sqlite3.OperationalError)
-        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -121,6 +160,25 @@ def _sqlite_engine(path: Path) -> sa.Engine:
     return engine
 
 
+def _server_engine(url: str) -> sa.Engine:
+    """Return an engine for a database server, with writers one at a time as SQLite has them."""
+    engine = sa.create_engine(url, pool_pre_ping=True)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:  # pyright: ignore[reportUnusedFunction]
+        # Each entry of the audit log names the one before, and two programs may migrate: they take turns.
+        if connection.get_execution_options().get("is_writing", False):
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
+
+    @event.listens_for(engine, "handle_error")
+    def _explain(context: ExceptionContext) -> None:  # pyright: ignore[reportUnusedFunction]
+        if context.is_disconnect or isinstance(context.sqlalchemy_exception, OperationalError):
+            where = engine.url.render_as_string(hide_password=True)
+            raise StoreUnavailableError(f"{where} cannot be used: {context.original_exception}") from None
+
+    return engine
+
+
 def _revision(engine: sa.Engine) -> str | None:
     with engine.connect() as connection:
         if not sa.inspect(connection).has_table("alembic_version"):
@@ -128,15 +186,34 @@ def _revision(engine: sa.Engine) -> str | None:
         return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _migrate(engine: sa.Engine) -> None:
+def _migrate(engine: sa.Engine, place: Path | str, home: Path | None) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with engine.execution_options(is_writing=True).begin() as connection:
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError as error:
+        held = _revision(engine)  # again: another process may have been faster
+        if held is not None and held not in known:
             raise HomeError(
-                f"The registry {engine.url.database} was made by a newer evenkeel ({error}); this one knows "
-                f"tables up to {HEAD}: install the newer version again"
-            ) from None
+                f"The registry {engine.url.database} was made by a newer evenkeel (its tables are {held}); "
+                f"this one knows tables up to {HEAD}: install the newer version again"
+            )
+        if held is not None and held != HEAD:
+            _keep_copy(engine, place, home)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _keep_copy(engine: sa.Engine, place: Path | str, home: Path | None) -> None:
+    """Copy a registry as it is before its tables change: beside an SQLite file, else into the home.
+
+    Without a home it is being restored, and the backup is the copy.
+    """
+    if isinstance(place, Path):
+        copy = place.with_name(f"{place.name}.before-{HEAD}")
+        copy.touch(mode=0o600)
+        with closing(sqlite3.connect(place)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+    elif home is not None:
+        folder = home / f"registry.before-{HEAD}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        export_tables(engine, folder)

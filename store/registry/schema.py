@@ -31,6 +31,7 @@ subject = Table(
     Column("display_name", Text, nullable=False, default=""),
     Column("is_simulated", Boolean, nullable=False, default=False),
     Column("created_ns", BigInteger, nullable=False),
+    Column("name_key_id", String(16), nullable=True),
 )
 
 subject_zone = Table(
@@ -39,6 +40,19 @@ subject_zone = Table(
     Column("subject_id", String(64), ForeignKey("subject.subject_id"), primary_key=True),
     Column("from_ns", BigInteger, primary_key=True),
     Column("zone", String(64), nullable=False),
+)
+
+consent = Table(
+    "consent",
+    metadata,
+    Column("consent_id", Integer, primary_key=True),
+    Column("subject_id", String(64), ForeignKey("subject.subject_id"), nullable=False),
+    Column("stream", String(32), nullable=False),
+    Column("is_granted", Boolean, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("recorded_by", String(80), nullable=False),
+    Column("recorded_ns", BigInteger, nullable=False),
+    Index("ix_consent_subject_id", "subject_id", "at_ns"),
 )
 
 sensor = Table(
@@ -77,6 +91,28 @@ case_load = Table(
     "case_load",
     metadata,
     Column("user_id", Integer, ForeignKey("user.user_id"), primary_key=True),
+    Column("subject_id", String(64), ForeignKey("subject.subject_id"), primary_key=True),
+)
+
+team = Table(
+    "team",
+    metadata,
+    Column("team_id", Integer, primary_key=True),
+    Column("name", String(80), nullable=False, unique=True),
+    Column("created_ns", BigInteger, nullable=False),
+)
+
+team_member = Table(
+    "team_member",
+    metadata,
+    Column("team_id", Integer, ForeignKey("team.team_id"), primary_key=True),
+    Column("user_id", Integer, ForeignKey("user.user_id"), primary_key=True),
+)
+
+team_patient = Table(
+    "team_patient",
+    metadata,
+    Column("team_id", Integer, ForeignKey("team.team_id"), primary_key=True),
     Column("subject_id", String(64), ForeignKey("subject.subject_id"), primary_key=True),
 )
 
@@ -123,7 +159,51 @@ flag = Table(
     Column("reason", Text, nullable=False),
     Column("state", String(16), nullable=False, default="open"),
     Column("raised_ns", BigInteger, nullable=False),
+    Column("assigned_to", String(80), nullable=True),
+    Column("snoozed_until_ns", BigInteger, nullable=True),
     Index("ix_flag_subject_id", "subject_id", "night"),
+)
+
+flag_event = Table(
+    "flag_event",
+    metadata,
+    Column("event_id", Integer, primary_key=True),
+    Column("flag_id", Integer, ForeignKey("flag.flag_id"), nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("actor", String(80), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("assigned_to", String(80), nullable=True),
+    Column("until_ns", BigInteger, nullable=True),
+    Column("reason", Text, nullable=False, default=""),
+    Column("outcome", String(32), nullable=True),
+    Index("ix_flag_event_flag_id", "flag_id"),
+)
+
+assessment = Table(
+    "assessment",
+    metadata,
+    Column("subject_id", String(64), ForeignKey("subject.subject_id"), primary_key=True),
+    Column("instrument", String(16), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("item_scores", Text, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("recorded_by", String(80), nullable=False),
+    Column("recorded_ns", BigInteger, nullable=False),
+)
+
+annotation = Table(
+    "annotation",
+    metadata,
+    Column("annotation_id", Integer, primary_key=True),
+    Column("subject_id", String(64), ForeignKey("subject.subject_id"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("from_day", String(10), nullable=False),
+    Column("to_day", String(10), nullable=True),
+    Column("text", Text, nullable=False),
+    Column("text_key_id", String(16), nullable=True),
+    Column("recorded_by", String(80), nullable=False),
+    Column("recorded_ns", BigInteger, nullable=False),
+    Index("ix_annotation_subject_id", "subject_id"),
 )
 
 job_run = Table(
@@ -145,6 +225,7 @@ replay = Table(
     Column("start_ns", BigInteger, primary_key=True),
 )
 
+# Triggers of migration 0002 refuse to change or delete its rows.
 audit = Table(
     "audit",
     metadata,

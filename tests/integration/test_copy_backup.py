@@ -350,6 +350,7 @@ def test_what_came_back_otherwise_is_named(home, tmp_path, change, said):
 
 def test_a_broken_audit_log_comes_back_broken_and_is_named(home, tmp_path):
     with closing(sqlite3.connect(home.home / "registry.sqlite")) as database, database:
+        database.execute("DROP TRIGGER audit_no_update")
         database.execute("UPDATE audit SET detail = 'nothing happened' WHERE seq = 3")
     make_backup(home, tmp_path / "backup")
     assert restore_backup(tmp_path / "backup", tmp_path / "new").faults == (

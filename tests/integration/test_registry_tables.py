@@ -1,5 +1,6 @@
 """The registry from one database to another, between SQLite and PostgreSQL too."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from store.backup import make_backup
 from store.clock import VirtualClock
 from store.errors import HomeError, RecordingError, RefusedError
 from store.installation import Installation
+from store.registry.annotations import Annotation
+from store.registry.assessments import scored
 from store.registry.registry import HEAD, Registry
 from store.registry.tables import export_tables, import_tables
 from store.restore import restore_backup
@@ -36,6 +39,12 @@ def fill(registry: Registry) -> None:
     user = registry.accounts.add_user("ada", "lead", password="a long password", patients=["S1"])
     registry.accounts.create_link(user)  # bytes
     registry.jobs.start("features", "1", "hash")  # a missing value
+    registry.consents.record("S1", "heart_rate", is_granted=False, by="ada")
+    registry.assessments.put([scored("S1", "GAD-7", "2026-03-02", items="1,0,2,0,3,0,1")], by="ada")
+    registry.annotations.add(Annotation("S1", "medication", date(2026, 3, 2), "lithium"), by="ada")
+    registry.teams.add("East ward")
+    registry.teams.set_member("East ward", "ada")
+    registry.teams.set_patient("East ward", "S1")
     for k in range(3):
         registry.audit.append("ada", "look", subject_id="S1", is_allowed=k != 1)
 
@@ -64,6 +73,9 @@ def test_a_registry_goes_from_any_database_to_any(before, after, request, tmp_pa
         registry.audit.append("ada", "look")  # numbers go on after those that were brought along
         assert [entry.seq for entry in registry.audit.entries()] == [1, 2, 3, 4]
         assert registry.people.subject("S1").display_name == 'Zoë "\\\n'
+        assert not registry.consents.is_given("S1", "heart_rate")
+        assert [each.total for each in registry.assessments.of_subject("S1")] == [7]
+        assert [(team.members, team.patients) for team in registry.teams.all()] == [(("ada",), ("S1",))]
 
 
 def test_the_drill_with_postgresql(tmp_path, clock: VirtualClock, empty_postgresql, monkeypatch):

@@ -1,0 +1,252 @@
+"""Commands for what the registry holds besides people: the audit log, consent, assessments, care teams."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from store.cli import subject_app
+from store.command import EXIT_PARTLY, note, open_installation, say
+
+audit_app = typer.Typer(help="Who did what, in a log that only grows.", no_args_is_help=True)
+
+assessment_app = typer.Typer(
+    help="Questionnaires and ratings: PHQ-9, GAD-7, MADRS, YMRS.", no_args_is_help=True
+)
+team_app = typer.Typer(help="Care teams: who is in one sees its patients.", no_args_is_help=True)
+registry_app = typer.Typer(help="The database of people, users and the audit log.", no_args_is_help=True)
+
+OPERATOR = "operator"
+"""Whoever may run commands here; who that was, the machine's own log knows."""
+
+_SubjectId = Annotated[str, typer.Argument(metavar="SUBJECT", help="Whose: a subject's id.")]
+_TeamName = Annotated[str, typer.Argument(metavar="TEAM", help="Name of the care team.")]
+_Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How to print it.")]
+
+
+@audit_app.command("verify")
+def audit_verify(context: typer.Context, output: _Format = "text") -> None:
+    """Check that no entry was altered, removed or cut off the end; status 3 if one was."""
+    from dataclasses import asdict
+
+    with open_installation(context).registry() as registry:
+        verdict = registry.audit.verify()
+    if output == "json":
+        say(json.dumps(asdict(verdict), indent=1))
+    elif verdict.first_broken_seq is None:
+        say(f"The audit log is whole: {verdict.entries:,} entries")
+        if not verdict.is_end_known and verdict.entries:
+            note("No newest entry was noted yet, so entries cut off the end could not be missed")
+    if verdict.first_broken_seq is not None:
+        note(f"The audit log is broken at entry {verdict.first_broken_seq}: {verdict.reason}")
+        raise typer.Exit(EXIT_PARTLY)
+
+
+@audit_app.command("search")
+def audit_search(
+    context: typer.Context,
+    *,
+    actor: Annotated[str | None, typer.Option(help="Who did it.")] = None,
+    action: Annotated[str | None, typer.Option(help="What was done, such as view or sign-in.")] = None,
+    subject: Annotated[str | None, typer.Option(help="To whose data.")] = None,
+    since: Annotated[str | None, typer.Option(help="Since when, ISO 8601.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    output: _Format = "text",
+) -> None:
+    """Show the newest entries that have all that is asked for, newest first."""
+    from dataclasses import asdict
+
+    from store.times import iso_time, parse_time_ns
+
+    since_ns = None if since is None else parse_time_ns(since, "--since")
+    with open_installation(context).registry() as registry:
+        found = registry.audit.search(
+            actor=actor, action=action, subject_id=subject, since_ns=since_ns, limit=limit
+        )
+    lines = [
+        f"{e.seq}  {iso_time(e.at_ns)}  {e.actor}  {e.action}{'' if e.is_allowed else ' REFUSED'}  "
+        f"{e.subject_id}  {e.detail}".rstrip()
+        for e in found
+    ]
+    _show([asdict(e) for e in found], lines or ["No such entry"], output)
+
+
+@subject_app.command("move")
+def subject_move(
+    context: typer.Context,
+    subject_id: _SubjectId,
+    zone: Annotated[str, typer.Option(help="IANA time zone, such as Europe/Berlin.")],
+    since: Annotated[str, typer.Option("--from", help="Since when, ISO 8601; past or to come.")],
+) -> None:
+    """Record in which time zone a person lives from a time on, until the next move that is known."""
+    from store.times import iso_time, parse_time_ns
+
+    from_ns = parse_time_ns(since, "--from")
+    with open_installation(context).registry() as registry:
+        registry.people.move_subject(subject_id, zone, from_ns)
+        detail = f"{zone} from {iso_time(from_ns)}"
+        registry.audit.append(OPERATOR, "subject-move", subject_id=subject_id, detail=detail)
+    say(f"{subject_id} lives in {detail} on")
+
+
+@subject_app.command("consent")
+def subject_consent(
+    context: typer.Context,
+    subject_id: _SubjectId,
+    stream: Annotated[str, typer.Option(help="Which stream, or all.")] = "all",
+) -> None:
+    """Record that a person agrees to a stream being collected from now on."""
+    _decide(context, subject_id, stream, is_granted=True)
+    say(f"{subject_id} agrees to {stream}")
+
+
+@subject_app.command("withdraw")
+def subject_withdraw(
+    context: typer.Context,
+    subject_id: _SubjectId,
+    stream: Annotated[str, typer.Option(help="Which stream, or all.")] = "all",
+) -> None:
+    """Record that a person no longer agrees; who agrees to nothing is no longer collected from.
+
+    What was collected until now stays.
+    """
+    _decide(context, subject_id, stream, is_granted=False)
+    say(f"{subject_id} no longer agrees to {stream}")
+
+
+@assessment_app.command("add")
+def assessment_add(
+    context: typer.Context,
+    subject_id: _SubjectId,
+    *,
+    instrument: Annotated[str, typer.Option(help="PHQ-9, GAD-7, MADRS or YMRS.")],
+    on: Annotated[str, typer.Option(help="Day it is about, YYYY-MM-DD.")],
+    items: Annotated[str, typer.Option(help="Score of each item in order, with commas.")] = "",
+    total: Annotated[int | None, typer.Option(help="Total; checked against the items if both are.")] = None,
+    correct: Annotated[bool, typer.Option(help="Replace what is held of that day.")] = False,
+) -> None:
+    """Record a filled-in scale."""
+    from store.registry.assessments import scored
+
+    new = scored(subject_id, instrument, on, items=items, total=total)
+    with open_installation(context).registry() as registry:
+        count = registry.assessments.put([new], by=OPERATOR, is_correction=correct)
+        if count:
+            registry.audit.append(
+                OPERATOR,
+                "assessment",
+                subject_id=subject_id,
+                detail=f"{new.instrument} {new.on}: {new.total}",
+            )
+    say(f"{new.instrument} of {subject_id} on {new.on}: {new.total}{'' if count else ', held already'}")
+
+
+@assessment_app.command("import")
+def assessment_import(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="CSV: subject_id, instrument, on, and items, total or both.")],
+    correct: Annotated[bool, typer.Option(help="Replace what is held of the same days.")] = False,
+) -> None:
+    """Record the scales of a file, all of them or none."""
+    from store.registry.assessments import read_assessments
+
+    read = read_assessments(file)
+    with open_installation(context).registry() as registry:
+        count = registry.assessments.put(read, by=OPERATOR, is_correction=correct)
+        registry.audit.append(
+            OPERATOR, "assessment-import", detail=f"{count} of {len(read)} from {file.name}"
+        )
+    say(f"{count} of {len(read)} assessments are new")
+
+
+@assessment_app.command("list")
+def assessment_list(context: typer.Context, subject_id: _SubjectId, output: _Format = "text") -> None:
+    """List a person's scales, by day."""
+    with open_installation(context).registry() as registry:
+        registry.people.subject(subject_id)
+        held = registry.assessments.of_subject(subject_id)
+    rows = [
+        {"instrument": a.instrument, "on": a.on.isoformat(), "total": a.total, "items": a.items} for a in held
+    ]
+    lines = [f"{a.on}  {a.instrument}  {a.total}  {' '.join(map(str, a.items))}".rstrip() for a in held]
+    _show(rows, lines or [f"None of {subject_id} yet"], output)
+
+
+@team_app.command("add")
+def team_add(context: typer.Context, team: _TeamName) -> None:
+    """Make a care team."""
+    with open_installation(context).registry() as registry:
+        registry.teams.add(team)
+        registry.audit.append(OPERATOR, "team-add", detail=team)
+    say(f"Care team {team}")
+
+
+@team_app.command("list")
+def team_list(context: typer.Context, output: _Format = "text") -> None:
+    """List care teams, their members and patients."""
+    with open_installation(context).registry() as registry:
+        teams = registry.teams.all()
+    rows = [{"name": t.name, "members": t.members, "patients": t.patients} for t in teams]
+    lines = [
+        f"{t.name}  members: {', '.join(t.members) or 'none'}  patients: {', '.join(t.patients) or 'none'}"
+        for t in teams
+    ]
+    _show(rows, lines or ["None yet; make one with: evenkeel team add NAME"], output)
+
+
+@team_app.command("member")
+def team_member(
+    context: typer.Context,
+    team: _TeamName,
+    user: Annotated[str, typer.Argument(help="Name a user signs in with.")],
+    remove: Annotated[bool, typer.Option(help="They leave the team.")] = False,
+) -> None:
+    """Put a user into a care team: they see its patients."""
+    with open_installation(context).registry() as registry:
+        registry.teams.set_member(team, user, is_in=not remove)
+        registry.audit.append(OPERATOR, "team-member", detail=f"{user} {_way(remove=remove)} {team}")
+    say(f"{user} {_way(remove=remove)} {team}")
+
+
+@team_app.command("patient")
+def team_patient(
+    context: typer.Context,
+    team: _TeamName,
+    subject_id: _SubjectId,
+    remove: Annotated[bool, typer.Option(help="The team no longer cares for them.")] = False,
+) -> None:
+    """Put a patient into the care of a team."""
+    with open_installation(context).registry() as registry:
+        registry.teams.set_patient(team, subject_id, is_in=not remove)
+        detail = f"{_way(remove=remove)} {team}"
+        registry.audit.append(OPERATOR, "team-patient", subject_id=subject_id, detail=detail)
+    say(f"{subject_id} {_way(remove=remove)} {team}")
+
+
+@registry_app.command("encrypt")
+def registry_encrypt(context: typer.Context) -> None:
+    """Encrypt names and notes with the newest key of EVENKEEL_REGISTRY_KEY (or the file _FILE names).
+
+    To change the key, put the new one in the first line and the old one after it, and run this.
+    """
+    with open_installation(context).registry() as registry:
+        count = registry.seal_names()
+        registry.audit.append(OPERATOR, "encrypt", detail=f"{count} texts")
+    say(f"{count} names and notes encrypted anew; all of them are under the newest key")
+
+
+def _decide(context: typer.Context, subject_id: str, stream: str, *, is_granted: bool) -> None:
+    with open_installation(context).registry() as registry:
+        registry.consents.record(subject_id, stream, is_granted=is_granted, by=OPERATOR)
+        action = "consent-grant" if is_granted else "consent-withdraw"
+        registry.audit.append(OPERATOR, action, subject_id=subject_id, detail=stream)
+
+
+def _way(*, remove: bool) -> str:
+    return "leaves" if remove else "joins"
+
+
+def _show(rows: Sequence[Mapping[str, object]], lines: Sequence[str], output: str) -> None:
+    say(json.dumps(rows, indent=1) if output == "json" else "\n".join(lines))
