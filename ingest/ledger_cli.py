@@ -81,13 +81,19 @@ def _check(
 ) -> None:
     from store.ledger_run import reconcile_all
 
-    with installation.timeseries() as store, progress_bar("Reading the store", "days") as update:
+    with (
+        installation.timeseries() as store,
+        installation.registry() as registry,
+        progress_bar("Reading the store", "days") as update,
+    ):
+        known = {subject.subject_id for subject in registry.people.subjects()}
         done = reconcile_all(
             book,
             store,
             now_ns=installation.clock.now_ns(),
             subjects=subjects,
             since_ns=since_ns,
+            withdrawn=lambda who: registry.consents.withdrawn(who) if who in known else [],
             recount=feed,
             progress=update,
         )

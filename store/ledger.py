@@ -175,6 +175,7 @@ class Ledger:
         *,
         streams: Collection[str] = tuple(STREAMS),
         watched_ns: tuple[int, int] | None = None,
+        withdrawn: Sequence[tuple[int, int]] = (),
         recount: Callable[[], object] = lambda: None,
     ) -> Reconciled:
         """Read one UTC day of a subject from the store, compare, seal what agrees and label the gaps.
@@ -185,6 +186,8 @@ class Ledger:
             Streams the store may hold; those the ledger knows are looked at as well.
         watched_ns : (int, int), optional
             From when to when data are expected at all; by default always, until now.
+        withdrawn : sequence of (int, int)
+            When the subject's consent did not hold, half-open, nanoseconds UTC.
         recount : callable
             Copies the spools' counters again. Samples arrive while the store is read: only what disagrees
             twice is a disagreement.
@@ -198,7 +201,9 @@ class Ledger:
         from_ns, until_ns = watched_ns or (start_ns, now_ns)
         part_ns = max(from_ns, start_ns), max(from_ns, start_ns, min(until_ns, start_ns + DAY_NS))
         oldest_ns = min(waiting.values(), default=None)
-        seen = witnesses(store, subject_id, *part_ns, held=held, waiting_since_ns=oldest_ns)
+        seen = witnesses(
+            store, subject_id, *part_ns, held=held, waiting_since_ns=oldest_ns, withdrawn=withdrawn
+        )
         gaps = gaps_of(*part_ns, seen)
         with self._file.writing() as database:
             sealed = keep_verdicts(database, subject_id, comparison, now_ns)

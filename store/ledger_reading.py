@@ -1,6 +1,6 @@
 """What the store itself says: its samples counted and hashed by hour, and what explains its gaps."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -81,8 +81,14 @@ def witnesses(
     *,
     held: Held,
     waiting_since_ns: int | None,
+    withdrawn: Sequence[tuple[int, int]] = (),
 ) -> Witnesses:
     """Return what explains the gaps of a subject in an interval, with the heartbeats read already."""
+    without_consent = [
+        (max(first_ns, start_ns), min(last_ns, end_ns))
+        for first_ns, last_ns in withdrawn
+        if first_ns < end_ns and last_ns > start_ns
+    ]
     known = store.extent(COLLECTOR, subject_id)
     return Witnesses(
         held.heart,
@@ -92,6 +98,7 @@ def witnesses(
         store.read(COLLECTOR, subject_id, start_ns - STATE_BACK_NS, end_ns),
         is_watched=known is not None and known[0] < start_ns - STATE_BACK_NS,
         waiting_since_ns=waiting_since_ns,
+        withdrawn=np.array(without_consent, np.int64).reshape(-1, 2),
     )
 
 

@@ -1,6 +1,6 @@
 """Reconcile everything: every night, and whenever somebody asks."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from store.ledger import Ledger, Reconciled
@@ -20,6 +20,7 @@ def reconcile_all(  # noqa: PLR0913 - one call, every argument named
     now_ns: int,
     subjects: Collection[str] | None = None,
     since_ns: int | None = None,
+    withdrawn: Callable[[str], Sequence[tuple[int, int]]] = lambda _subject_id: (),
     recount: Callable[[], object] = lambda: None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Reconciled:
@@ -31,6 +32,8 @@ def reconcile_all(  # noqa: PLR0913 - one call, every argument named
         Only these people.
     since_ns : int, optional
         Only UTC days that end after it.
+    withdrawn : callable
+        Gives when a subject's consent did not hold: `Registry.consents.withdrawn`.
     recount : callable
         Copies the spools' counters into the ledger: see `Ledger.reconcile`. Called first, too.
     progress : callable(days_done, days_total)
@@ -48,7 +51,13 @@ def reconcile_all(  # noqa: PLR0913 - one call, every argument named
     done = Reconciled()
     for number, (who, day, watched_ns) in enumerate(plan, start=1):
         done += ledger.reconcile(
-            store, who, day, streams=streams[who], watched_ns=watched_ns, recount=recount
+            store,
+            who,
+            day,
+            streams=streams[who],
+            watched_ns=watched_ns,
+            withdrawn=withdrawn(who),
+            recount=recount,
         )
         progress(number, len(plan))
     return done

@@ -423,3 +423,13 @@ def test_the_same_holds_on_influxdb(influx, ledger):
             ("S1", "rr_interval", "A", 12, "changed", 720, 720),
             ("S1", "rr_interval", "A", 13, "extra", 720, 721),
         ]
+
+
+def test_hours_without_consent_are_said_to_be(ledger, store, clock):
+    """Withdrawal explains what comes after it, and nothing before."""
+    store.write([rr(), heart(NOON_NS, 3600)])
+    withdrawn = [(NOON_NS + 3 * NS_PER_HOUR, (1 << 63) - 1)]
+    reconcile_all(ledger, store, now_ns=clock.now_ns(), withdrawn=lambda _subject: withdrawn)
+    first = ledger.coverage()[0]
+    assert first.gap_hours[Reason.WITHDRAWN] == pytest.approx(9)
+    assert sum(first.gap_hours.values()) - 9 == pytest.approx(0.5, abs=0.01)
