@@ -167,7 +167,7 @@ class Ledger:
             replace_waiting(database, source, waiting)
         return grown
 
-    def reconcile(
+    def reconcile(  # noqa: PLR0913 - one call, every argument named
         self,
         store: TimeSeriesStore,
         subject_id: str,

@@ -73,7 +73,7 @@ def held_in(
     return Held(found, heart.result(), beats.result())
 
 
-def witnesses(
+def witnesses(  # noqa: PLR0913 - one call, every argument named
     store: TimeSeriesStore,
     subject_id: str,
     start_ns: int,
