@@ -227,14 +227,15 @@ async def _send_each_second(
 
 
 def _found_ns(notes: _Notes, sensor_id: str, since_ns: int) -> int:
-    return next(
-        at_ns for at_ns, state, _ in notes.states[sensor_id] if state == "disconnected" and at_ns > since_ns
-    )
+    """Return when the link was given up after a silence, 0 if it has not been."""
+    given_up = (at_ns for at_ns, state, _ in notes.states[sensor_id] if state == "disconnected")
+    return next((at_ns for at_ns in given_up if at_ns > since_ns), 0)
 
 
 def _back_ns(notes: _Notes, sensor_id: str, since_ns: int) -> int:
-    """Return when the first frame after a silence came, 0 if none has."""
-    return next((at_ns for at_ns, _ in notes.frames[sensor_id] if at_ns > since_ns), 0)
+    """Return when the first frame of the next link came, 0 if none has: one on its way at the silence is none."""
+    found_ns = _found_ns(notes, sensor_id, since_ns)
+    return next((at_ns for at_ns, _ in notes.frames[sensor_id] if 0 < found_ns < at_ns), 0)
 
 
 # Reconnects
