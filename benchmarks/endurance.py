@@ -233,7 +233,7 @@ def _found_ns(notes: _Notes, sensor_id: str, since_ns: int) -> int:
 
 
 def _back_ns(notes: _Notes, sensor_id: str, since_ns: int) -> int:
-    """Return when the first frame of the next link came, 0 if none has: one on its way at the silence is none."""
+    """Return when the first frame of the next link came, 0 if none has."""
     found_ns = _found_ns(notes, sensor_id, since_ns)
     return next((at_ns for at_ns, _ in notes.frames[sensor_id] if 0 < found_ns < at_ns), 0)
 
