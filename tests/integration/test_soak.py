@@ -122,6 +122,7 @@ async def test_a_lost_cancellation_does_not_keep_a_profile_that_loops() -> None:
 # Short versions of the benchmarks
 
 
+@pytest.mark.soak
 def test_a_killed_collector_loses_nothing_that_it_had_spooled() -> None:
     rows = kill.kills(2, straps=2)
     assert_hold([row for row in rows if "restart" not in row.name])
@@ -130,20 +131,24 @@ def test_a_killed_collector_loses_nothing_that_it_had_spooled() -> None:
     assert found["notifications while a collector lived"] > 10
 
 
+@pytest.mark.soak
 def test_every_notification_of_many_straps_is_stored() -> None:
     rows = load.many(12, 3)
     assert_hold([row for row in rows if "memory" not in row.name])
     assert rows[0].value >= 12 * 3
 
 
+@pytest.mark.soak
 def test_dead_links_are_found_and_made_anew() -> None:
     assert_hold(endurance.zombies(3))
 
 
+@pytest.mark.soak
 def test_reconnects_leave_nothing_behind() -> None:
     assert_hold(endurance.reconnects(12))
 
 
+@pytest.mark.soak
 def test_hours_take_no_more_memory() -> None:
     rows = endurance.day(3, 1)
     assert_hold([row for row in rows if "memory" not in row.name])
