@@ -30,8 +30,9 @@ from bleak_retry_connector import (
     close_stale_connections_by_address,
     establish_connection,
 )
-from bumble import att
+from bumble import att, hci
 from bumble.core import AdvertisingData
+from bumble.device import Connection
 from bumble.gatt import Characteristic, CharacteristicValue, Service
 
 from ingest.collector import Collector
@@ -360,8 +361,19 @@ async def test_an_injected_error_comes_once(bluetooth: VirtualBluetooth, strap: 
         assert bluetooth.bluez.calls["Connect"] == 2
 
 
-async def test_disconnecting_withdraws_a_connect(bluetooth: VirtualBluetooth, strap: VirtualStrap) -> None:
+async def test_disconnecting_withdraws_a_connect(
+    bluetooth: VirtualBluetooth, strap: VirtualStrap, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Bleak does so when its caller loses patience; the next connect must not find the adapter busy."""
+    withdraw_at_once = AirDevice.connect_to
+
+    async def withdraw_slowly(radio: AirDevice, address: hci.Address) -> Connection:
+        try:
+            return await withdraw_at_once(radio, address)
+        finally:
+            await asyncio.sleep(0.05)
+
+    monkeypatch.setattr(AirDevice, "connect_to", withdraw_slowly)
     device = await seen()
     strap.vanish()
     waiting = asyncio.create_task(BleakClient(device).connect())

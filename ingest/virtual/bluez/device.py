@@ -184,6 +184,7 @@ class RemoteDevice(Exported):
         attempt, connection = self._attempt, self._connection
         if attempt is not None:
             attempt.cancel()
+            await asyncio.wait({attempt})  # whoever asked may connect again as soon as they have the answer
         if connection is not None:
             with suppress(hci.HCI_Error, BaseBumbleError):
                 await connection.disconnect()
