@@ -2,6 +2,7 @@
 
 from dash import Input, Output, dcc, html
 from dash.development.base_component import Component
+from flask import has_request_context, request
 
 from dashboard.gate import audit, csrf_token, install_gate, signed_in_user, visible_subject
 from dashboard.live import connect_live, live_layout
@@ -13,6 +14,10 @@ from dashboard.sign_in import sign_in_pages
 from dashboard.sources import Sources
 from dashboard.triage import connect_triage, triage_layout
 from store.installation import Installation
+
+LAYOUT_PATH = "/_dash-layout"
+PAGE_HEADER = "X-Evenkeel-Page"
+"""`assets/evenkeel.js` names the address of the page when it asks for the layout."""
 
 
 def create_app(installation: Installation) -> Shell:
@@ -26,7 +31,9 @@ def create_app(installation: Installation) -> Shell:
         "dashboard",
         server=server,
         sources=sources,
-        assets_ignore=r".*\.css",  # the frame links the stylesheet itself, also where there is no Dash
+        # The frame links stylesheet and vendored code itself: the one also where there is no Dash, the other
+        # only where it is needed.
+        assets_ignore=r".*\.css|plotly-.*|.*\.txt|.*\.woff2",
         serve_locally=True,
         compress=False,
         update_title="",
@@ -36,7 +43,7 @@ def create_app(installation: Installation) -> Shell:
     )
     install_gate(server, sources, app.csp_hashes)
     server.register_blueprint(sign_in_pages(sources))
-    app.layout = html.Div([dcc.Location(id="address", refresh=False), html.Div(id="page")])
+    app.layout = lambda: _layout(sources)
     _connect(app, sources)
     return app
 
@@ -45,11 +52,20 @@ def _connect(app: Shell, sources: Sources) -> None:
     def page(path: object) -> Component:
         return _page(sources, path)
 
-    app.connect(page, Output("page", "children"), [Input("address", "pathname")])
+    app.connect(page, Output("page", "children"), [Input("address", "pathname")], on_load=False)
     connect_triage(app, sources)
     connect_live(app, sources)
     connect_patient(app, sources)
     connect_night(app, sources)
+
+
+def _layout(sources: Sources) -> Component:
+    """Return what `assets/evenkeel.js` asks for, page and all: a round trip less than by callback."""
+    asked = (
+        request.headers.get(PAGE_HEADER) if has_request_context() and request.path == LAYOUT_PATH else None
+    )
+    shown = _page(sources, asked) if asked else None
+    return html.Div([dcc.Location(id="address", refresh=False), html.Div(shown, id="page")])
 
 
 def _page(sources: Sources, path: object) -> Component:

@@ -19,14 +19,14 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from dashboard.packing import Packing
 from dashboard.routes import SIGN_IN_PATH, route_of
-from dashboard.shell import message_page
+from dashboard.shell import FONT_PATH, message_page
 from dashboard.sources import Sources
 from store.errors import StoreAccessError, StoreUnavailableError
 from store.registry.accounts import User
 from store.registry.people import Sensor, Subject
 
 STYLESHEET_PATH = "/assets/evenkeel.css"
-OPEN_PATHS = frozenset({SIGN_IN_PATH, "/health", STYLESHEET_PATH})
+OPEN_PATHS = frozenset({SIGN_IN_PATH, "/health", STYLESHEET_PATH, FONT_PATH})
 CALLBACK_PATH = "/_dash-update-component"
 CSRF_COOKIE = "_csrf_token"
 """Dash sends this cookie's value back as the header X-CSRFToken with every callback."""

@@ -2,20 +2,27 @@
 
 import gzip
 import threading
+from collections.abc import Callable
+from typing import cast
 
+import brotli
 from flask import Request, Response
 
 _PACKED_TYPES = ("text/javascript", "application/javascript", "text/css", "application/json")
 _MIN_BYTES = 1_000
-_LEVEL = 6
-"""Plotly's 4.8 MB take 0.3 s once; higher levels save 2 % more in three times the time."""
+_brotli = cast("Callable[..., bytes]", vars(brotli)["compress"])
+_PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "br": lambda plain: _brotli(plain, quality=5),
+    "gzip": lambda plain: gzip.compress(plain, 6),
+}
+"""Best first. Each takes 0.3 s for 1.5 MB, once; higher levels save 2 % more in three times the time."""
 
 
 class Packing:
-    """Gzip of files that do not change while this process lives."""
+    """Packed files that do not change while this process lives."""
 
     def __init__(self) -> None:
-        self._packed: dict[str, bytes] = {}
+        self._packed: dict[tuple[str, str], bytes] = {}
         self._packing = threading.Lock()
 
     def packed(self, request: Request, response: Response) -> Response:
@@ -24,15 +31,16 @@ class Packing:
         if response.status_code != 200 or request.method != "GET" or not is_text:
             return response
         response.vary.add("Accept-Encoding")
-        if "gzip" not in request.accept_encodings:
+        taken = next((name for name in _PACKERS if name in request.accept_encodings), None)
+        if taken is None:
             return response
         response.direct_passthrough = False
-        held = self._packed.get(request.path)
+        held = self._packed.get((request.path, taken))
         if held is None:
             with self._packing:
-                held = self._packed.setdefault(request.path, gzip.compress(response.get_data(), _LEVEL))
+                held = self._packed.setdefault((request.path, taken), _PACKERS[taken](response.get_data()))
         if len(held) >= _MIN_BYTES:
             response.call_on_close(getattr(response.response, "close", lambda: None))  # the file unread
             response.set_data(held)
-            response.headers["Content-Encoding"] = "gzip"
+            response.headers["Content-Encoding"] = taken
         return response

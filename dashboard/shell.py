@@ -1,6 +1,9 @@
 """The frame of every page, made on the server: it stands even where scripts do not run."""
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,12 +13,38 @@ from dash.dependencies import ClientsideFunction
 from dash.development.base_component import Component
 from flask import Flask, g, render_template, request
 from markupsafe import Markup
+from plotly import offline
 
 from configs.settings import DashboardSettings
-from dashboard.routes import route_of
+from dashboard.routes import LIVE_PATH, TRIAGE_PATH, route_of
 from dashboard.sources import Sources
+from store.registry.accounts import User
 
 _HERE = Path(__file__).parent
+_VENDOR = "vendor"
+FONT_PATH = f"/assets/{_VENDOR}/inter-latin.woff2"
+_SCRIPT = re.compile(r"<script[^>]*></script>")
+
+
+@dataclass(frozen=True, slots=True)
+class NavEntry:
+    """A page in the navigation: address, words, and the roles that see it (all, if none is named)."""
+
+    path: str
+    label: str
+    roles: frozenset[str] = frozenset()
+
+    def is_for(self, user: User | None) -> bool:
+        """Say whether the navigation shows it."""
+        return user is not None and (not self.roles or user.role in self.roles)
+
+
+NAVIGATION: list[NavEntry] = [NavEntry(TRIAGE_PATH, "Patients"), NavEntry(LIVE_PATH, "Live")]
+
+PAGES_WITHOUT_CHARTS = frozenset({"triage", "live"})
+"""Plotly is half of all code a browser loads; pages without a chart go without it."""
+PAGES_WITHOUT_GRID = frozenset({"patient", "live"})
+"""The same of AG Grid. A page that is in neither set loads both."""
 
 
 class Shell(Dash):
@@ -29,6 +58,7 @@ class Shell(Dash):
         """Return the document of the page at the requested address."""
         route = route_of(request.path)
         title = route.title() if route else "evenkeel"
+        parts["scripts"] = _needed_scripts(parts["scripts"], route.page if route else "")
         safe = {name: Markup(part) for name, part in parts.items()}  # noqa: S704 - made by Dash itself
         return render_template("page.html", **(safe | {"title": title}))
 
@@ -52,6 +82,25 @@ class Shell(Dash):
         register(ClientsideFunction("evenkeel", function), outputs, *inputs, prevent_initial_call=not on_load)
 
 
+def _needed_scripts(scripts: str, page: str) -> str:
+    """Return the script elements that a page needs, plotly cut down to its cartesian part."""
+    chart = ""
+    if page not in PAGES_WITHOUT_CHARTS and (partial := _cartesian_plotly()):
+        chart = f'<script src="/assets/{_VENDOR}/{partial}"></script>\n'
+    unneeded = ["/plotly/"] if chart or page in PAGES_WITHOUT_CHARTS else []
+    unneeded += ["/dash_ag_grid/", "/dashAgGrid"] if page in PAGES_WITHOUT_GRID else []
+    kept = (tag for tag in _SCRIPT.findall(scripts) if not any(name in tag for name in unneeded))
+    return chart + "\n".join(kept)
+
+
+@cache
+def _cartesian_plotly() -> str:
+    """Return the file of plotly.js with the charts we draw, or nothing where it is of another version."""
+    version = cast("Callable[[], str]", vars(offline)["get_plotlyjs_version"])()
+    name = f"plotly-cartesian-{version}.min.js"
+    return name if (_HERE / "assets" / _VENDOR / name).exists() else ""
+
+
 def set_children(part_id: dict[str, str], children: Component) -> None:
     """Put something else into a part of the page, from within a callback."""
     cast("Callable[..., None]", vars(dash)["set_props"])(part_id, {"children": children})
@@ -67,6 +116,8 @@ def new_server(settings: DashboardSettings, csrf_token: Callable[[], str]) -> Fl
             "crisis_text": settings.crisis_text,
             "stylesheet_version": int(stylesheet.stat().st_mtime),
             "user": g.get("user"),
+            "navigation": [entry for entry in NAVIGATION if entry.is_for(g.get("user"))],
+            "font": FONT_PATH,
             "here": request.path,
             "csrf_token": csrf_token,
         }

@@ -135,8 +135,13 @@
 
   const ask = window.fetch;
   window.fetch = function (address, options) {
-    if (!String(address).includes("/_dash-update-component")) return ask.apply(this, arguments);
-    const told = Object.assign({}, options, { headers: new Headers(options.headers) });
+    const isLayout = String(address).includes("/_dash-layout");
+    if (!isLayout && !String(address).includes("/_dash-update-component")) return ask.apply(this, arguments);
+    const told = Object.assign({}, options, { headers: new Headers((options || {}).headers) });
+    if (isLayout) {
+      told.headers.set("X-Evenkeel-Page", window.location.pathname);
+      return ask.call(this, address, told).then(heard, unheard);
+    }
     if (isActive) told.headers.set("X-Evenkeel-Active", "1");
     isActive = false;
     if (String(told.body).includes(".n_intervals")) isPolling = true;

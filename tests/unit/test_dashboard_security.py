@@ -9,10 +9,12 @@ import re
 import shutil
 from pathlib import Path
 
+import brotli
 import pytest
 
 from dashboard.app import create_app
 from dashboard.figures import CONFIG
+from dashboard.shell import FONT_PATH
 from store.clock import VirtualClock
 from store.installation import Installation
 from store.registry.accounts import SESSION_IDLE_S, SESSION_TOTAL_S
@@ -131,7 +133,7 @@ def test_signed_out_callbacks_are_refused(visitor):
     )
 
 
-@pytest.mark.parametrize("path", ["/sign-in", "/health", "/assets/evenkeel.css"])
+@pytest.mark.parametrize("path", ["/sign-in", "/health", "/assets/evenkeel.css", FONT_PATH])
 def test_what_is_open_is_open(visitor, path):
     assert visitor.get(path).status_code == 200
 
@@ -516,15 +518,19 @@ def test_code_without_a_fingerprint_is_asked_for_and_reused(visitor):
 
 
 @pytest.mark.parametrize("path", [PLOTLY, "/assets/evenkeel.js", "/assets/evenkeel.css"])
-def test_code_travels_packed_and_unchanged(visitor, path):
+@pytest.mark.parametrize(
+    ("taken", "coding", "unpacked"),
+    [("gzip", "gzip", gzip.decompress), ("gzip, deflate, br", "br", brotli.decompress)],
+)
+def test_code_travels_packed_and_unchanged(visitor, path, taken, coding, unpacked):
     visitor.sign_in("lead")
     plain = visitor.get(path)
     assert "Content-Encoding" not in plain.headers
     for _ in range(2):
-        packed = visitor.client.get(path, headers={"Accept-Encoding": "gzip"}, buffered=True)
-        assert packed.headers["Content-Encoding"] == "gzip"
+        packed = visitor.client.get(path, headers={"Accept-Encoding": taken}, buffered=True)
+        assert packed.headers["Content-Encoding"] == coding
         assert "Accept-Encoding" in packed.headers["Vary"]
-        assert gzip.decompress(packed.data) == plain.data
+        assert unpacked(packed.data) == plain.data
         assert len(packed.data) < len(plain.data) / 2
 
 

@@ -1,0 +1,63 @@
+"""What the browser loads: only what a page needs, packed, of the versions that belong together."""
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from plotly.offline import get_plotlyjs_version
+
+from dashboard.app import LAYOUT_PATH, PAGE_HEADER
+from dashboard.shell import NAVIGATION
+from tests.unit.test_dashboard_security import app, audited, clinic_home, visitor
+
+__all__ = ["app", "clinic_home", "visitor"]
+
+VENDOR = Path(__file__).resolve().parents[2] / "dashboard" / "assets" / "vendor"
+SHA512 = "Ej2DOLypRPZLZrZnvDD2TiFsAfCaUzFXQBCaINnpQz673FO+IoX8elbQ47iQH1KMaFdLZodTpIRHf6RvttXQxQ=="
+"""Of plotly.js 4.1.1 as released; it changes with tools/vendor-browser-code."""
+
+
+def test_the_vendored_plotly_is_the_one_that_was_released_for_this_plotly_py():
+    name = f"plotly-cartesian-{get_plotlyjs_version()}.min.js"
+    assert [path.name for path in VENDOR.glob("plotly-cartesian-*")] == [name]
+    assert base64.b64encode(hashlib.sha512((VENDOR / name).read_bytes()).digest()).decode() == SHA512
+    assert "MIT License" in (VENDOR / "plotly.LICENSE.txt").read_text()
+    assert "SIL Open Font License" in (VENDOR / "inter.LICENSE.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("path", "needed", "unneeded"),
+    [
+        ("/", ["/dash_ag_grid/", "dashAgGridFunctions"], ["plotly"]),
+        ("/live", [], ["plotly", "/dash_ag_grid/", "dashAgGrid"]),
+        ("/patient/V01", ["plotly-cartesian-"], ["/plotly/", "/dash_ag_grid/", "dashAgGrid"]),
+    ],
+)
+def test_a_page_loads_only_the_code_it_needs(visitor, path, needed, unneeded):
+    visitor.sign_in("lead")
+    text = visitor.get(path).text
+    scripts = " ".join(re.findall(r"<script src=[^>]+>", text))
+    assert all(name in scripts for name in (*needed, "evenkeel.js", "dash_renderer"))
+    assert not [name for name in unneeded if name in scripts]
+
+
+def test_the_first_layout_brings_the_page_and_is_written_down(app, visitor):
+    visitor.sign_in("narrow")
+
+    def layout(path: str) -> str:
+        headers = {PAGE_HEADER: path}
+        return visitor.client.get(LAYOUT_PATH, headers=headers, environ_overrides=visitor.environ).text
+
+    assert "rmssd-chart" in layout("/patient/V02")
+    assert "rmssd-chart" not in layout("/patient/V01")
+    assert audited(app, "view") == [("narrow", "V02", True), ("narrow", "V01", False)]
+    assert "no such patient in your case-load" in layout("/patient/V01")
+
+
+def test_the_navigation_is_a_list_and_says_where_one_is(visitor):
+    visitor.sign_in("lead")
+    text = visitor.get("/live").text
+    assert all(f'<a href="{entry.path}"' in text for entry in NAVIGATION)
+    assert '<a href="/live" aria-current="page">Live</a>' in text
