@@ -156,7 +156,27 @@ class DashboardSettings(_Section):
     is_behind_tls: bool = Field(default=False, description="Send cookies over TLS only (behind a TLS proxy)")
     crisis_text: str = Field(
         default="In an emergency call your local emergency number. Nobody watches evenkeel around the clock.",
-        description="Fixed local crisis information, shown on every page",
+        min_length=20,
+        max_length=400,
+        description="Fixed local crisis information, shown on every page: name your clinic's own numbers",
+    )
+    workers: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Processes of gunicorn that serve (extra `production`); 0 serves with waitress, in one",
+    )
+    escalate_after_h: int = Field(
+        default=48,
+        ge=1,
+        le=336,
+        description="A flag that nobody acknowledged for so long is shown to the leads first",
+    )
+    flag_budget: float = Field(
+        default=0.25,
+        gt=0,
+        le=10,
+        description="False flags a patient and 30 days that the clinic accepts; shown beside what happened",
     )
 
 

@@ -8,7 +8,8 @@ from dashboard.gate import audit, csrf_token, install_gate, signed_in_user, visi
 from dashboard.live import connect_live, live_layout
 from dashboard.night import connect_night
 from dashboard.patient import connect_patient, patient_layout
-from dashboard.routes import route_of
+from dashboard.plain.site import install_plain_pages
+from dashboard.routes import DASH_PAGES, route_of
 from dashboard.shell import Shell, new_server
 from dashboard.sign_in import sign_in_pages
 from dashboard.sources import Sources
@@ -43,6 +44,7 @@ def create_app(installation: Installation) -> Shell:
     )
     install_gate(server, sources, app.csp_hashes)
     server.register_blueprint(sign_in_pages(sources))
+    install_plain_pages(server, sources)
     app.layout = lambda: _layout(sources)
     _connect(app, sources)
     return app
@@ -70,7 +72,7 @@ def _layout(sources: Sources) -> Component:
 
 def _page(sources: Sources, path: object) -> Component:
     route = route_of(path)
-    if route is None:
+    if route is None or route.page not in DASH_PAGES or signed_in_user().role not in route.roles:
         return _nobody()
     if route.page == "triage":
         audit(sources, signed_in_user().name, "list")

@@ -14,11 +14,21 @@ from dash.exceptions import DashException
 from flask import Flask, Response, g, redirect, request, session
 from flask.typing import ResponseReturnValue
 from flask_wtf import csrf
-from werkzeug.exceptions import BadRequest, HTTPException, NotFound, ServiceUnavailable
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound, ServiceUnavailable
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from dashboard.packing import Packing
-from dashboard.routes import SIGN_IN_PATH, route_of
+from dashboard.routes import (
+    ACCOUNT_PATH,
+    CARERS,
+    DASH_PAGES,
+    READERS,
+    SIGN_IN_PATH,
+    SIGN_OUT_PATH,
+    TRIAGE_PATH,
+    home_of,
+    route_of,
+)
 from dashboard.shell import FONT_PATH, message_page
 from dashboard.sources import Sources
 from store.errors import StoreAccessError, StoreUnavailableError
@@ -27,15 +37,17 @@ from store.registry.people import Sensor, Subject
 
 STYLESHEET_PATH = "/assets/evenkeel.css"
 OPEN_PATHS = frozenset({SIGN_IN_PATH, "/health", STYLESHEET_PATH, FONT_PATH})
+OIDC_PATH = f"{SIGN_IN_PATH}/oidc"
+"""Where sign-in through an identity provider begins (and, below it, ends)."""
 CALLBACK_PATH = "/_dash-update-component"
 CSRF_COOKIE = "_csrf_token"
 """Dash sends this cookie's value back as the header X-CSRFToken with every callback."""
 ACTIVE_HEADER = "X-Evenkeel-Active"
 """`assets/evenkeel.js` sends it when somebody used mouse or keys since the page last asked."""
-NAMED_ROLES = frozenset({"clinician", "lead", "admin"})
-"""Who reads display names; a researcher, and any role still to come, reads pseudonyms."""
 
 _ONE_TIME_LINK = re.compile(r"/sign-in/once/[\w-]{20,80}")
+_CATCH_ALL = ("/", "/<path:path>")
+"""Dash's, which would serve its page at any address."""
 _CACHEABLE = ("/assets/", "/_dash-component-suites/")
 _YEAR_S = 365 * 24 * 3600
 _MAX_REQUEST_BYTES = 1_000_000
@@ -131,6 +143,20 @@ def subject_at(sources: Sources, path: object) -> Subject:
     return subject
 
 
+def may_write() -> User:
+    """Return who asks, if their role acts on patients' behalf: for code that changes what is held of one.
+
+    Raises
+    ------
+    Forbidden
+        If it does not; a researcher reads, and changes nothing.
+    """
+    user = signed_in_user()
+    if user.role not in CARERS:
+        raise Forbidden
+    return user
+
+
 def visible_people(sources: Sources, only: Sequence[str] | None = None) -> list[Subject]:
     """Return the people the one who asks may see (or those of `only`), by id: the one way to reach people.
 
@@ -140,13 +166,13 @@ def visible_people(sources: Sources, only: Sequence[str] | None = None) -> list[
     visible = sources.registry.accounts.visible_subjects(user)
     chosen = visible if only is None else sorted(set(visible).intersection(only))
     people = sources.registry.people.subjects(chosen)
-    return people if user.role in NAMED_ROLES else [replace(person, display_name="") for person in people]
+    return people if user.role in CARERS else [replace(person, display_name="") for person in people]
 
 
 def worn_sensors(sources: Sources, subject: Subject) -> list[Sensor]:
     """Return what a visible person wears; wearables too are often called by their owner's name."""
     worn = [s for s in sources.registry.people.sensors() if s.subject_id == subject.subject_id]
-    is_named = signed_in_user().role in NAMED_ROLES
+    is_named = signed_in_user().role in CARERS
     return worn if is_named else [replace(sensor, name="", sensor_id="") for sensor in worn]
 
 
@@ -171,7 +197,11 @@ def audit(
 
 
 def _admit(sources: Sources) -> ResponseReturnValue | None:
-    if request.path in OPEN_PATHS or _ONE_TIME_LINK.fullmatch(request.path):
+    if (
+        request.path in OPEN_PATHS
+        or request.path.startswith(OIDC_PATH)
+        or _ONE_TIME_LINK.fullmatch(request.path)
+    ):
         return None
     token = session.get("token")
     user = None
@@ -182,18 +212,40 @@ def _admit(sources: Sources) -> ResponseReturnValue | None:
             return "Signed out: sign in again", 401
         return redirect(SIGN_IN_PATH, 303)
     g.user = user
+    if request.path == SIGN_OUT_PATH or request.path.startswith(_CACHEABLE):
+        return None
+    if request.path.startswith("/_"):
+        return _admit_part(sources, user)
+    return _admit_page(sources, user)
+
+
+def _admit_part(sources: Sources, user: User) -> ResponseReturnValue | None:
+    """Let those who read patients' data use the parts that Dash serves under names of its own."""
+    if user.role not in READERS or user.must_change_password:
+        audit(sources, user.name, "page", is_allowed=False, detail=f"{request.path}: role {user.role}")
+        raise Forbidden
     if request.path == CALLBACK_PATH and request.method == "POST" and not _is_callback():
         raise BadRequest
-    if _is_document():
-        route = route_of(request.path)
-        if route is None or (route.subject_id and visible_subject(sources, route.subject_id) is None):
-            raise NotFound
     return None
 
 
-def _is_document() -> bool:
-    """Say whether the request falls to Dash's catch-all, which would serve its page at any address."""
-    return request.endpoint in ("/", "/<path:path>")
+def _admit_page(sources: Sources, user: User) -> ResponseReturnValue | None:
+    """Let a role open its pages, and a user those of the own patients; what is not named does not exist."""
+    route = route_of(request.path)
+    if user.must_change_password and (route is None or route.page != "account"):
+        return redirect(ACCOUNT_PATH, 303)
+    if route is None:
+        raise NotFound
+    if user.role not in route.roles:
+        if request.path == TRIAGE_PATH:
+            return redirect(home_of(user.role), 303)
+        audit(sources, user.name, "page", is_allowed=False, detail=f"{request.path}: role {user.role}")
+        raise Forbidden
+    if request.endpoint in _CATCH_ALL and route.page not in DASH_PAGES:
+        raise NotFound
+    if route.subject_id and visible_subject(sources, route.subject_id) is None:
+        raise NotFound
+    return None
 
 
 def _is_polling() -> bool:
@@ -273,6 +325,7 @@ def _error_page(sources: Sources, error: HTTPException) -> ResponseReturnValue:
     if request.path.startswith("/_"):
         return error.name, status
     said = {
+        403: ("Not for this role", "Your role does not open this page. An administrator can tell you why."),
         404: ("Not found", "There is no such page, or no such patient in your case-load."),
         400: ("Not accepted", "This form is too old or was changed. Go back, reload the page and try again."),
         500: ("Something broke", "This is a fault of evenkeel. The page was not shown; nothing was changed."),

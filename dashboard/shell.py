@@ -16,7 +16,18 @@ from markupsafe import Markup
 from plotly import offline
 
 from configs.settings import DashboardSettings
-from dashboard.routes import LIVE_PATH, TRIAGE_PATH, route_of
+from dashboard.routes import (
+    ADMIN_PATH,
+    EXPORT_PATH,
+    FLAGS_PATH,
+    HELP_PATH,
+    LIVE_PATH,
+    MY_DATA_PATH,
+    QUALITY_PATH,
+    ROLES,
+    TRIAGE_PATH,
+    route_of,
+)
 from dashboard.sources import Sources
 from store.registry.accounts import User
 
@@ -39,7 +50,16 @@ class NavEntry:
         return user is not None and (not self.roles or user.role in self.roles)
 
 
-NAVIGATION: list[NavEntry] = [NavEntry(TRIAGE_PATH, "Patients"), NavEntry(LIVE_PATH, "Live")]
+NAVIGATION: list[NavEntry] = [
+    NavEntry(TRIAGE_PATH, "Patients", ROLES["triage"]),
+    NavEntry(LIVE_PATH, "Live", ROLES["live"]),
+    NavEntry(FLAGS_PATH, "Flags", ROLES["flags"]),
+    NavEntry(QUALITY_PATH, "Data quality", ROLES["quality"]),
+    NavEntry(EXPORT_PATH, "Export", ROLES["export"]),
+    NavEntry(ADMIN_PATH, "Administration", ROLES["admin"]),
+    NavEntry(MY_DATA_PATH, "My data", ROLES["my-data"]),
+    NavEntry(HELP_PATH, "Help"),
+]
 
 PAGES_WITHOUT_CHARTS = frozenset({"triage", "live"})
 """Plotly is half of all code a browser loads; pages without a chart go without it."""

@@ -4,7 +4,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from flask.typing import ResponseReturnValue
 
 from dashboard.gate import audit, signed_in_user
-from dashboard.routes import SIGN_IN_PATH, TRIAGE_PATH
+from dashboard.routes import SIGN_IN_PATH, SIGN_OUT_PATH, TRIAGE_PATH
 from dashboard.shell import message_page
 from dashboard.sources import Sources
 from store.errors import RefusedError
@@ -25,7 +25,7 @@ def sign_in_pages(sources: Sources) -> Blueprint:
 
     def enter(user: User, how: str) -> ResponseReturnValue:
         _leave(sources)
-        session["token"] = accounts.open_session(user)
+        session["token"] = accounts.open_session(user, request.remote_addr or "")
         audit(sources, user.name, "sign-in", detail=how)
         return redirect(TRIAGE_PATH, 303)
 
@@ -59,7 +59,7 @@ def sign_in_pages(sources: Sources) -> Blueprint:
     pages.add_url_rule(SIGN_IN_PATH, "submit", submit, methods=["POST"])
     pages.add_url_rule(f"{SIGN_IN_PATH}/once/<token>", "once", _once, methods=["GET"])
     pages.add_url_rule(f"{SIGN_IN_PATH}/once/<token>", "redeem", redeem, methods=["POST"])
-    pages.add_url_rule("/sign-out", "sign_out", sign_out, methods=["POST"])
+    pages.add_url_rule(SIGN_OUT_PATH, "sign_out", sign_out, methods=["POST"])
     pages.add_url_rule("/health", "health", lambda: Response("ok\n", mimetype="text/plain"), methods=["GET"])
     return pages
 

@@ -1,6 +1,7 @@
 """What the pages are made from: the samples, the registry, the clock and the settings."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from configs.settings import Settings
 from store.clock import Clock
@@ -18,6 +19,7 @@ class Sources:
     clock: Clock
     settings: Settings
     secret: bytes
+    home: Path
 
     @classmethod
     def open(cls, installation: Installation) -> "Sources":
@@ -28,6 +30,7 @@ class Sources:
             clock=installation.clock,
             settings=installation.settings,
             secret=installation.secret("dashboard"),
+            home=installation.home,
         )
 
     def close(self) -> None:

@@ -45,6 +45,7 @@ def export_nights(
     *,
     simulated: Collection[str] = (),
     ledger: Ledger | None = None,
+    only: Collection[str] | None = None,
 ) -> Export:
     """Write the nights of everybody, their data dictionary and a README into a directory.
 
@@ -56,6 +57,8 @@ def export_nights(
         Ids of virtual people; their rows say so.
     ledger : Ledger, optional
         Learns that what the nights were made of has been exported.
+    only : collection of str, optional
+        Ids of the people to write, instead of everybody.
 
     Raises
     ------
@@ -63,7 +66,7 @@ def export_nights(
         If a file cannot be written.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    subjects = store.subjects(NIGHT_STREAM)
+    subjects = [who for who in store.subjects(NIGHT_STREAM) if only is None or who in only]
     frames = [_frame(store, subject_id, is_simulated=subject_id in simulated) for subject_id in subjects]
     table = pd.concat(frames, ignore_index=True) if frames else _empty()
     table.to_parquet(directory / "nights.parquet", index=False)

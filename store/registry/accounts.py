@@ -4,14 +4,14 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from store.clock import Clock
 from store.errors import ConfigError, RefusedError, UnknownError
@@ -32,18 +32,44 @@ FAILURES_PER_ADDRESS = 30
 """5 wrong guesses a name and 30 an address (a ward shares one) in 15 minutes, then a pause."""
 MIN_PASSWORD_LENGTH = 12
 """NIST SP 800-63B asks for 8 at least; patients' data are worth 12."""
+LONGEST_PASSWORD = 200
+"""Long enough for any phrase; argon2 need not hash a megabyte for a stranger."""
+TEMPORARY_S = 24 * 3600
+"""A password that somebody else chose is changed within a day, or never signs in again."""
 
 _USER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,79}")
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who may sign in, and whose patients they may see (`sees_all`: everybody's)."""
+    """Somebody who may sign in, and whose patients they may see (`sees_all`: everybody's).
+
+    Attributes
+    ----------
+    must_change_password : bool
+        Somebody else chose it, for one sign-in.
+    is_disabled : bool
+        May not sign in.
+    """
 
     user_id: int
     name: str
     role: Role
     sees_all: bool
+    must_change_password: bool = False
+    is_disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser that is signed in; `session_id` names it without opening it."""
+
+    session_id: str
+    user_name: str
+    role: Role
+    created_ns: int
+    seen_ns: int
+    address: str
 
 
 class Accounts:
@@ -55,7 +81,13 @@ class Accounts:
         self._clock = clock
 
     def add_user(
-        self, name: str, role: Role, *, password: str | None, patients: Sequence[str] | Literal["all"]
+        self,
+        name: str,
+        role: Role,
+        *,
+        password: str | None,
+        patients: Sequence[str] | Literal["all"],
+        is_temporary: bool = False,
     ) -> User:
         """Add a user, or give an existing one a new role, password and case-load.
 
@@ -64,7 +96,9 @@ class Accounts:
         Parameters
         ----------
         password : str or None
-            None: the user can only sign in by a one-time link.
+            None: the user can only sign in by a one-time link, or through an identity provider.
+        is_temporary : bool
+            The password signs in for a day and until it is changed, which is the first thing asked for.
 
         Raises
         ------
@@ -82,8 +116,10 @@ class Accounts:
             "role": role,
             "sees_all": patients == "all",
             "password_hash": None if password is None else _hasher().hash(password),
+            "password_until_ns": self._clock.now_ns() + TEMPORARY_S * NS_PER_S if is_temporary else None,
+            "is_disabled": False,
         }
-        t, load = schema.user, schema.case_load
+        t = schema.user
         with self._writing.begin() as connection:
             user_id = connection.execute(sa.select(t.c.user_id).where(t.c.name == name)).scalar()
             if user_id is None:
@@ -95,25 +131,99 @@ class Accounts:
                 user_id = made.scalar_one()
             else:
                 connection.execute(sa.update(t).where(t.c.user_id == user_id).values(told))
-                for way_in in (schema.session, schema.sign_in_link):
-                    connection.execute(sa.delete(way_in).where(way_in.c.user_id == user_id))
-            connection.execute(sa.delete(load).where(load.c.user_id == user_id))
-            if patients != "all":
-                s = schema.subject.c.subject_id
-                known = set(connection.execute(sa.select(s).where(s.in_(patients))).scalars())
-                if unknown := sorted(set(patients) - known):
-                    raise UnknownError(f"No subject is called {unknown[0]!r}; user {name} was not changed")
-                if known:
-                    rows = [{"user_id": user_id, "subject_id": subject_id} for subject_id in sorted(known)]
-                    connection.execute(sa.insert(load), rows)
-        return User(user_id, name, role, patients == "all")
+                _close(connection, user_id)
+            _give(connection, user_id, name, patients)
+        return User(user_id, name, role, patients == "all", must_change_password=is_temporary)
 
     def users(self) -> list[User]:
         """Return every user, by name."""
-        t = schema.user
-        query = sa.select(t.c.user_id, t.c.name, t.c.role, t.c.sees_all).order_by(t.c.name)
         with self._engine.connect() as connection:
-            return [User(*row) for row in connection.execute(query)]
+            return [User(*row) for row in connection.execute(users_query().order_by(schema.user.c.name))]
+
+    def user_named(self, name: str) -> User:
+        """Return the user of that name.
+
+        Raises
+        ------
+        UnknownError
+            If there is none.
+        """
+        with self._engine.connect() as connection:
+            row = connection.execute(users_query().where(schema.user.c.name == name)).first()
+        if row is None:
+            raise UnknownError(f"No user is called {name!r}; see: evenkeel user list")
+        return User(*row)
+
+    def case_load(self, user: User) -> list[str]:
+        """Return the ids of the people given to the user in person, without those of their teams."""
+        load = schema.case_load
+        query = sa.select(load.c.subject_id).where(load.c.user_id == user.user_id)
+        with self._engine.connect() as connection:
+            return sorted(connection.execute(query).scalars())
+
+    def disable(self, user: User, *, is_disabled: bool = True) -> None:
+        """Let a user sign in no more, and end their sessions and links; or let them in again."""
+        t = schema.user
+        with self._writing.begin() as connection:
+            where = t.c.user_id == user.user_id
+            connection.execute(sa.update(t).where(where).values(is_disabled=is_disabled))
+            _close(connection, user.user_id)
+
+    def set_role(self, user: User, role: Role) -> User:
+        """Give a user another role; the case-load stays.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such role, or it sees fewer people than the user's case-load has.
+        """
+        _check_user(user.name, role, None)
+        if role == "patient" and len(self.case_load(user)) != 1:
+            raise ConfigError(f"{user.name} would be a patient and sees one person's data, their own")
+        t = schema.user
+        with self._writing.begin() as connection:
+            connection.execute(sa.update(t).where(t.c.user_id == user.user_id).values(role=role))
+        return replace(user, role=role)
+
+    def set_case_load(self, user: User, patients: Sequence[str] | Literal["all"]) -> None:
+        """Give a user other patients; those of their teams stay.
+
+        Raises
+        ------
+        ConfigError
+            If the user is a patient, who sees their own data only.
+        UnknownError
+            If a patient is not registered.
+        """
+        if user.role == "patient" and (patients == "all" or len(patients) != 1):
+            raise ConfigError(f"{user.name} is a patient and sees one person's data, their own")
+        t = schema.user
+        with self._writing.begin() as connection:
+            told = {"sees_all": patients == "all"}
+            connection.execute(sa.update(t).where(t.c.user_id == user.user_id).values(told))
+            _give(connection, user.user_id, user.name, patients)
+
+    def change_password(self, user: User, old: str, new: str, address: str) -> bool:
+        """Replace a user's own password and end their sessions; False if the old one is wrong.
+
+        Raises
+        ------
+        ConfigError
+            If the new one is too short, too long, the old one or the user's name.
+        RefusedError
+            After too many failures.
+        """
+        _check_user(user.name, user.role, new)
+        if new == old or user.name.lower() in new.lower():
+            raise ConfigError("The new password must differ from the old one and must not hold your name")
+        if self.check_password(user.name, old, address) is None:
+            return False
+        t = schema.user
+        told = {"password_hash": _hasher().hash(new), "password_until_ns": None}
+        with self._writing.begin() as connection:
+            connection.execute(sa.update(t).where(t.c.user_id == user.user_id).values(told))
+            _close(connection, user.user_id)
+        return True
 
     def check_password(self, name: str, password: str, address: str) -> User | None:
         """Return the user if name and password belong together; count a failure otherwise.
@@ -130,31 +240,56 @@ class Accounts:
         if self._is_limited(keys):
             raise RefusedError("Too many attempts; try again in 15 minutes")
         t = schema.user
-        query = sa.select(t.c.user_id, t.c.name, t.c.role, t.c.sees_all, t.c.password_hash).where(
-            t.c.name == name
-        )
+        query = users_query().add_columns(t.c.password_hash, t.c.password_until_ns).where(t.c.name == name)
         with self._engine.connect() as connection:
             row = connection.execute(query).first()
         dummy = _dummy_hash()  # made at the first attempt of a process, whoever makes it
-        held = row.password_hash if row is not None and row.password_hash else dummy
-        if _is_password(held, password) and row is not None and row.password_hash:
-            return User(row.user_id, row.name, row.role, row.sees_all)
+        may_sign_in = row is not None and row.password_hash and self._is_usable(row)
+        held = row.password_hash if row is not None and may_sign_in else dummy
+        if _is_password(held, password[:LONGEST_PASSWORD]) and row is not None and may_sign_in:
+            return User(*row[:6])
         with self._writing.begin() as connection:
             rows = [{"key": key, "at_ns": self._clock.now_ns()} for key in keys]
             connection.execute(sa.insert(schema.sign_in_failure), rows)
         return None
 
-    def open_session(self, user: User) -> str:
+    def open_session(self, user: User, address: str = "") -> str:
         """Return the token of a new session; only its hash is kept."""
         token = secrets.token_urlsafe(32)
         now_ns = self._clock.now_ns()
         with self._writing.begin() as connection:
             connection.execute(
                 sa.insert(schema.session).values(
-                    token_hash=_digest(token), user_id=user.user_id, created_ns=now_ns, seen_ns=now_ns
+                    token_hash=_digest(token),
+                    user_id=user.user_id,
+                    created_ns=now_ns,
+                    seen_ns=now_ns,
+                    address=address[:64],
                 )
             )
         return token
+
+    def sessions(self) -> list[Session]:
+        """Return the sessions that are open, the one used last first."""
+        s, u, now_ns = schema.session, schema.user, self._clock.now_ns()
+        query = (
+            sa.select(s.c.token_hash, u.c.name, u.c.role, s.c.created_ns, s.c.seen_ns, s.c.address)
+            .join(u, u.c.user_id == s.c.user_id)
+            .where(s.c.seen_ns >= now_ns - SESSION_IDLE_S * NS_PER_S)
+            .where(s.c.created_ns >= now_ns - SESSION_TOTAL_S * NS_PER_S)
+            .order_by(s.c.seen_ns.desc())
+        )
+        with self._engine.connect() as connection:
+            return [Session(row[0].hex(), *row[1:]) for row in connection.execute(query)]
+
+    def revoke(self, session_id: str) -> Session | None:
+        """End the session of that id at once; return what it was, or None if there is none."""
+        held = next((one for one in self.sessions() if one.session_id == session_id), None)
+        if held is not None:
+            t = schema.session
+            with self._writing.begin() as connection:
+                connection.execute(sa.delete(t).where(t.c.token_hash == bytes.fromhex(session_id)))
+        return held
 
     def session_user(self, token: str, *, is_activity: bool = True) -> User | None:
         """Return whose session this is, or None if it ended or was idle too long.
@@ -163,9 +298,10 @@ class Accounts:
         """
         s, u = schema.session, schema.user
         query = (
-            sa.select(u.c.user_id, u.c.name, u.c.role, u.c.sees_all, s.c.created_ns, s.c.seen_ns)
-            .join(u, u.c.user_id == s.c.user_id)
-            .where(s.c.token_hash == _digest(token))
+            users_query()
+            .add_columns(s.c.created_ns, s.c.seen_ns)
+            .join(s, u.c.user_id == s.c.user_id)
+            .where(s.c.token_hash == _digest(token), ~u.c.is_disabled)
         )
         now_ns = self._clock.now_ns()
         with self._engine.connect() as connection:
@@ -179,12 +315,14 @@ class Accounts:
             with self._writing.begin() as connection:
                 where = s.c.token_hash == _digest(token)
                 connection.execute(sa.update(s).where(where).values(seen_ns=now_ns))
-        return User(row.user_id, row.name, row.role, row.sees_all)
+        return User(*row[:6])
 
     def end_session(self, token: str) -> None:
-        """End a session; unknown tokens are ignored."""
+        """End a session, and forget those that ended by themselves; unknown tokens are ignored."""
+        s = schema.session
+        ended = s.c.created_ns < self._clock.now_ns() - SESSION_TOTAL_S * NS_PER_S
         with self._writing.begin() as connection:
-            connection.execute(sa.delete(schema.session).where(schema.session.c.token_hash == _digest(token)))
+            connection.execute(sa.delete(s).where((s.c.token_hash == _digest(token)) | ended))
 
     def create_link(self, user: User) -> str:
         """Return a token that signs the user in once, within half an hour."""
@@ -209,9 +347,7 @@ class Accounts:
             ).first()
             if gone is None or gone.expires_ns < self._clock.now_ns():
                 return None
-            query = sa.select(u.c.user_id, u.c.name, u.c.role, u.c.sees_all).where(
-                u.c.user_id == gone.user_id
-            )
+            query = users_query().where(u.c.user_id == gone.user_id, ~u.c.is_disabled)
             row = connection.execute(query).first()
         return None if row is None else User(*row)
 
@@ -233,6 +369,11 @@ class Accounts:
     def can(self, user: User, subject_id: str) -> bool:
         """Say whether a user may see a person's data."""
         return subject_id in self.visible_subjects(user)
+
+    def _is_usable(self, row: sa.Row[Any]) -> bool:
+        """Say whether a row of the user table may sign in by its password now."""
+        is_over = row.password_until_ns is not None and row.password_until_ns < self._clock.now_ns()
+        return not row.is_disabled and not is_over
 
     def _is_limited(self, keys: tuple[str, str]) -> bool:
         f = schema.sign_in_failure
@@ -259,6 +400,37 @@ def _check_user(name: str, role: str, password: str | None) -> None:
         raise ConfigError(
             f"The password of {name} has {len(password)} characters; needed are {MIN_PASSWORD_LENGTH} or more"
         )
+    if password is not None and len(password) > LONGEST_PASSWORD:
+        raise ConfigError(
+            f"The password of {name} has {len(password)} characters; needed are {LONGEST_PASSWORD} at most"
+        )
+
+
+def users_query() -> sa.Select[*tuple[Any, ...]]:
+    """Return the query of which `User` is a row."""
+    u = schema.user.c
+    is_temporary = u.password_until_ns.is_not(None).label("must_change_password")
+    return sa.select(u.user_id, u.name, u.role, u.sees_all, is_temporary, u.is_disabled)
+
+
+def _give(connection: Connection, user_id: int, name: str, patients: Sequence[str] | Literal["all"]) -> None:
+    """Replace the case-load of a user."""
+    load, s = schema.case_load, schema.subject.c.subject_id
+    connection.execute(sa.delete(load).where(load.c.user_id == user_id))
+    if patients == "all":
+        return
+    known = set(connection.execute(sa.select(s).where(s.in_(patients))).scalars())
+    if unknown := sorted(set(patients) - known):
+        raise UnknownError(f"No subject is called {unknown[0]!r}; user {name} was not changed")
+    if known:
+        rows = [{"user_id": user_id, "subject_id": subject_id} for subject_id in sorted(known)]
+        connection.execute(sa.insert(load), rows)
+
+
+def _close(connection: Connection, user_id: int) -> None:
+    """End what lets a user in without a password."""
+    for way_in in (schema.session, schema.sign_in_link):
+        connection.execute(sa.delete(way_in).where(way_in.c.user_id == user_id))
 
 
 def _digest(token: str) -> bytes:

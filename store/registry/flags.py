@@ -13,9 +13,13 @@ from store.clock import Clock
 from store.errors import ConfigError, RefusedError, UnknownError
 from store.registry import schema
 from store.types import Contribution, Flag
+from store.units import NS_PER_S
 
 Action = Literal["raised", "acknowledged", "assigned", "snoozed", "resolved", "reopened"]
 Outcome = Literal["contacted", "care_changed", "explained", "data_problem", "no_action"]
+NS_PER_DAY = 86_400 * NS_PER_S
+LONGEST_SNOOZE_DAYS = 14
+"""A change from somebody's own normal that rests longer is no longer the same one."""
 _STATE_AFTER = {
     "acknowledged": "acknowledged",
     "snoozed": "snoozed",
@@ -104,9 +108,13 @@ class Flags:
         Raises
         ------
         ConfigError
-            If the time is over already, or there is no reason.
+            If the time is over already or further away than `LONGEST_SNOOZE_DAYS`, or there is no reason.
         """
         now_ns = self._clock.now_ns()
+        if until_ns - now_ns > LONGEST_SNOOZE_DAYS * NS_PER_DAY:
+            raise ConfigError(
+                f"Flag {flag_id} can be snoozed for {LONGEST_SNOOZE_DAYS} days at most; look again then"
+            )
         if until_ns <= now_ns or not reason.strip():
             raise ConfigError(
                 f"Flag {flag_id} can be snoozed until a time to come and for a reason; give both"
@@ -131,6 +139,39 @@ class Flags:
         """Take back a snooze or an end."""
         self._record(FlagEvent(flag_id, self._clock.now_ns(), by, "reopened", reason=reason.strip()))
 
+    def one(self, flag_id: int) -> StoredFlag:
+        """Return a flag.
+
+        Raises
+        ------
+        UnknownError
+            If there is none of that number.
+        """
+        found = self._select(schema.flag.c.flag_id == flag_id)
+        if not found:
+            raise _no_flag(flag_id)
+        return found[0]
+
+    def opened_ns(self) -> dict[int, int]:
+        """Return since when each open flag has been so: raised, reopened or back from a snooze."""
+        e = schema.flag_event.c
+        newest = sa.func.max(e.at_ns)
+        query = sa.select(e.flag_id, newest).where(e.action.in_(("raised", "reopened"))).group_by(e.flag_id)
+        with self._engine.connect() as connection:
+            opened = {row[0]: int(row[1]) for row in connection.execute(query)}
+        waiting = [stored for stored in self.all() if stored.state == "open"]
+        return {
+            s.flag_id: max(opened.get(s.flag_id, s.raised_ns), s.snoozed_until_ns or s.raised_ns)
+            for s in waiting
+        }
+
+    def outcomes(self) -> dict[int, str]:
+        """Return how each flag that was ever resolved ended last."""
+        e = schema.flag_event.c
+        query = sa.select(e.flag_id, e.outcome).where(e.outcome.is_not(None)).order_by(e.event_id)
+        with self._engine.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def history(self, flag_id: int) -> list[FlagEvent]:
         """Return all that was done about a flag, oldest first."""
         e = schema.flag_event
@@ -145,7 +186,7 @@ class Flags:
         with self._writing.begin() as connection:
             state = connection.execute(sa.select(t.c.state).where(where)).scalar()
             if state is None:
-                raise UnknownError(f"There is no flag {event.flag_id}; see: evenkeel flags list")
+                raise _no_flag(event.flag_id)
             if state == "resolved" and event.action != "reopened":
                 raise RefusedError(f"Flag {event.flag_id} is resolved; reopen it first")
             told: dict[str, Any] = {}
@@ -169,6 +210,10 @@ class Flags:
         query = sa.select(t).where(where).order_by(t.c.night.desc(), t.c.flag_id.desc())
         with self._engine.connect() as connection:
             return [_stored(row, self._clock.now_ns()) for row in connection.execute(query)]
+
+
+def _no_flag(flag_id: int) -> UnknownError:
+    return UnknownError(f"There is no flag {flag_id}; see: evenkeel flags list")
 
 
 def _insert_event(connection: Connection, event: FlagEvent) -> None:

@@ -4,9 +4,10 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Row
 
 from store.clock import Clock
 from store.registry import schema
@@ -57,13 +58,20 @@ class Jobs:
 
     def latest(self, kind: str) -> JobRun | None:
         """Return the run of that kind that started last, or None."""
+        return next(iter(self.recent(1, kind=kind)), None)
+
+    def recent(self, limit: int, *, kind: str | None = None) -> list[JobRun]:
+        """Return the runs (of a kind) that started last, newest first."""
         t = schema.job_run
-        query = sa.select(t).where(t.c.kind == kind).order_by(t.c.started_ns.desc()).limit(1)
+        query = sa.select(t).order_by(t.c.started_ns.desc()).limit(limit)
+        if kind is not None:
+            query = query.where(t.c.kind == kind)
         with self._engine.connect() as connection:
-            row = connection.execute(query).first()
-        if row is None:
-            return None
-        summary: dict[str, int] = json.loads(row.summary or "{}")
-        return JobRun(
-            row.job_id, row.kind, row.started_ns, row.ended_ns, row.code_version, row.settings_hash, summary
-        )
+            return [_run(row) for row in connection.execute(query)]
+
+
+def _run(row: Row[Any]) -> JobRun:
+    summary: dict[str, int] = json.loads(row.summary or "{}")
+    return JobRun(
+        row.job_id, row.kind, row.started_ns, row.ended_ns, row.code_version, row.settings_hash, summary
+    )

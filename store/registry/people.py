@@ -193,6 +193,12 @@ class People:
                 newest[row.subject_id] = Subject(row.subject_id, row.zone, name, row.is_simulated)
         return list(newest.values())
 
+    def ids(self) -> list[str]:
+        """Return everybody's id, sorted: pseudonyms, no names."""
+        t = schema.subject
+        with self._engine.connect() as connection:
+            return list(connection.execute(sa.select(t.c.subject_id).order_by(t.c.subject_id)).scalars())
+
     def zone_history(self, subject_id: str) -> ZoneHistory:
         """Return the zones of a subject and since when each holds."""
         with self._engine.connect() as connection:

@@ -22,6 +22,7 @@ from store.registry.assessments import Assessments
 from store.registry.audit import Audit
 from store.registry.consents import Consents
 from store.registry.flags import Flags
+from store.registry.identities import Identities
 from store.registry.jobs import Jobs
 from store.registry.people import People
 from store.registry.sealing import Seals, reseal
@@ -29,7 +30,7 @@ from store.registry.tables import export_tables
 from store.registry.teams import Teams
 from store.wal import switch_to_wal
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test holds it against `migrations/versions`."""
 BUSY_TIMEOUT_S = 30
 """A writer of another process holds SQLite's lock for milliseconds; 30 s means something is stuck."""
@@ -104,6 +105,7 @@ class Registry:
         self.assessments = Assessments(self._engine, clock)
         self.annotations = Annotations(self._engine, clock, self._seals)
         self.accounts = Accounts(self._engine, clock)
+        self.identities = Identities(self._engine, clock)
         self.flags = Flags(self._engine, clock)
         self.jobs = Jobs(self._engine, clock)
         self.audit = Audit(self._engine, clock, None if home is None else home / AUDIT_HEAD_FILE)

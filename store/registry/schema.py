@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData(
@@ -85,6 +86,17 @@ user = Table(
     Column("password_hash", Text, nullable=True),
     Column("sees_all", Boolean, nullable=False, default=False),
     Column("created_ns", BigInteger, nullable=False),
+    Column("password_until_ns", BigInteger, nullable=True),
+    Column("is_disabled", Boolean, nullable=False, default=False, server_default=false()),
+)
+
+user_identity = Table(
+    "user_identity",
+    metadata,
+    Column("issuer", String(255), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("user_id", Integer, ForeignKey("user.user_id"), nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
 )
 
 case_load = Table(
@@ -123,6 +135,7 @@ session = Table(
     Column("user_id", Integer, ForeignKey("user.user_id"), nullable=False),
     Column("created_ns", BigInteger, nullable=False),
     Column("seen_ns", BigInteger, nullable=False),
+    Column("address", String(64), nullable=False, default="", server_default=""),
 )
 
 sign_in_link = Table(
