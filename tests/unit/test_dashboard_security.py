@@ -15,11 +15,13 @@ import pytest
 from dashboard.app import create_app
 from dashboard.figures import CONFIG
 from dashboard.shell import FONT_PATH
-from store.clock import VirtualClock
 from store.installation import Installation
 from store.registry.accounts import SESSION_IDLE_S, SESSION_TOTAL_S
 from store.units import NS_PER_S
-from tests.clinic import PASSWORD, PEOPLE, build_clinic, write_heart_rate
+from tests.clinic import PASSWORD, write_heart_rate
+from tests.visitor import Visitor, app, audited, callback_body, clinic_home, visitor
+
+__all__ = ["app", "clinic_home", "visitor"]
 
 START_NS = 1_767_643_200_000_000_000  # 2026-01-05T20:00:00Z, as the clock fixture
 SIGNED_OUT_DOCUMENTS = ["/", "/patient/V01", "/live", "/admin", "/export", "/assets/evenkeel.js", "/nowhere"]
@@ -36,83 +38,6 @@ OF_ONE_PATIENT = {
     ],
     "night-body.children": [("night-date.value", "input"), ("address.pathname", "state")],
 }
-
-
-class Visitor:
-    """One browser without scripts."""
-
-    def __init__(self, app, address: str = "10.0.0.1") -> None:
-        self.app = app
-        self.client = app.server.test_client()
-        self.environ = {"REMOTE_ADDR": address}
-
-    def get(self, path: str):
-        return self.client.get(path, environ_overrides=self.environ, buffered=True)
-
-    def post(self, path: str, **fields: str):
-        return self.client.post(path, data=fields, environ_overrides=self.environ)
-
-    def token(self, path: str = "/sign-in") -> str:
-        return re.search(r'name="csrf_token" value="([^"]+)"', self.get(path).text)[1]
-
-    def sign_in(self, name: str, password: str = PASSWORD):
-        return self.post("/sign-in", username=name, password=password, csrf_token=self.token())
-
-    def call(self, output: str, changed: list[str], *, with_token: bool = True, **values: object):
-        body = callback_body(self.app, output, changed, values)
-        headers = {}
-        if with_token:
-            self.get("/live")
-            headers["X-CSRFToken"] = self.client.get_cookie("_csrf_token").value
-        return self.client.post(
-            "/_dash-update-component", json=body, headers=headers, environ_overrides=self.environ
-        )
-
-
-def callback_body(app, output: str, changed: list[str], values: dict[str, object]) -> dict:
-    """What Dash's renderer would post for a callback of the app."""
-    known = next(c for c in app._callback_list if c["output"].split("@")[0] == output)
-
-    def filled(parts):
-        return [part | {"value": values.get(f"{part['id']}.{part['property']}")} for part in parts]
-
-    names = output.strip(".").split("...")
-    outputs = [dict(zip(("id", "property"), name.rsplit(".", 1), strict=True)) for name in names]
-    return {
-        "output": known["output"],
-        "outputs": outputs if output.startswith("..") else outputs[0],
-        "inputs": filled(known["inputs"]),
-        "state": filled(known["state"]),
-        "changedPropIds": changed,
-    }
-
-
-@pytest.fixture(scope="module")
-def clinic_home(tmp_path_factory):
-    home = tmp_path_factory.mktemp("clinic")
-    build_clinic(home, VirtualClock(START_NS), PEOPLE[:2])
-    return home
-
-
-@pytest.fixture
-def app(clinic_home, tmp_path, clock):
-    shutil.copytree(clinic_home, tmp_path / "clinic")
-    made = create_app(Installation(tmp_path / "clinic", clock))
-    yield made
-    made.sources.close()
-
-
-@pytest.fixture
-def visitor(app):
-    return Visitor(app)
-
-
-def audited(app, action: str) -> list[tuple[str, str, bool]]:
-    return [
-        (e.actor, e.subject_id, e.is_allowed)
-        for e in app.sources.registry.audit.entries()
-        if e.action == action
-    ]
 
 
 @pytest.mark.parametrize("path", SIGNED_OUT_DOCUMENTS)
@@ -355,7 +280,15 @@ def test_signing_out_ends_the_session_on_the_server(app, visitor):
 
 def test_unknown_pages_do_not_exist_even_signed_in(visitor):
     visitor.sign_in("lead")
-    for path in ("/admin", "/_mcp", "/patient/", "/patient/../etc", "/patient/V01/x"):
+    for path in (
+        "/nowhere",
+        "/_mcp",
+        "/patient/",
+        "/patient/../etc",
+        "/patient/V01/x",
+        "/flags/0",
+        "/flags/x",
+    ):
         assert visitor.get(path).status_code == 404
 
 
@@ -431,7 +364,7 @@ def test_people_are_reached_through_the_gate_only():
     reaching = {"subject", "subjects", "sensors", "visible_subjects"}
     found = {
         path.name
-        for path in folder.glob("*.py")
+        for path in folder.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in reaching
     }
