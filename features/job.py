@@ -4,7 +4,7 @@ A night is read (`features.night_inputs`), computed (`features.one_night`, pure)
 depends on the nights before (`features.weeks`); this module decides which, and writes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -50,7 +50,7 @@ def run_features(  # noqa: PLR0913 - one call, every argument named
     progress: Callable[[str, int, int], None] = lambda _subject, _done, _total: None,
     ledger: Ledger | None = None,
 ) -> FeatureRun:
-    """Compute windows and rows of every night with RR or pulse intervals; idempotent.
+    """Compute windows and rows of every night with beats, pulses, movement, steps or stages; idempotent.
 
     Parameters
     ----------
@@ -71,12 +71,13 @@ def run_features(  # noqa: PLR0913 - one call, every argument named
         for subject_id in subjects or _everybody(store)
         if subject_id in known
     }
+    models = {each.sensor_id: f"{each.manufacturer} {each.model}" for each in registry.people.sensors()}
     total = sum(map(len, plan.values()))
     done = computed = withheld = 0
     failed: list[str] = []
     for subject_id, nights in plan.items():
         for chunk in _chunks(nights):
-            rows, batches, uses = _compute(store, subject_id, chunk, settings, failed)
+            rows, batches, uses = _compute(store, subject_id, chunk, models, settings, failed)
             if rows:
                 rows = with_weeks(store, subject_id, rows)
                 store.write([*batches, night_batch(rows, provenance)])
@@ -104,6 +105,7 @@ def _compute(
     store: TimeSeriesStore,
     subject_id: str,
     nights: list[NightSpan],
+    models: Mapping[str, str],
     settings: FeatureSettings,
     failed: list[str],
 ) -> tuple[list[NightRow], list[Batch], list[Use]]:
@@ -112,7 +114,7 @@ def _compute(
     uses: list[Use] = []
     for span in nights:
         try:
-            found = compute_night(read_inputs(store, subject_id, span), settings)
+            found = compute_night(read_inputs(store, subject_id, span, models), settings)
         except DataError as error:
             failed.append(f"{subject_id}, night {span.night}: {error}")
             continue

@@ -8,6 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import FeatureSettings
+from features.movement.night import MovementNight
+from features.movement.night_minutes import NightMinutes
+from features.movement.specs import MOVEMENT_FAMILIES, names_of
+from features.movement.week import WeekValues
+from features.night_span import night_key_ns
 from features.nocturnal import (
     Found,
     NightHours,
@@ -44,6 +49,27 @@ NIGHT_STREAM = Stream(
         ),
         Column("withheld", "utf8", "Why values of the first five markers are missing; empty if none is"),
         Column("withheld_more", "utf8", "Why further markers are missing; empty if none is"),
+        Column(
+            "withheld_movement",
+            "utf8",
+            "Why markers of sleep, wear, activity, rhythm are missing; `all of` a family: all its names",
+        ),
+        Column(
+            "sleep_coverage_frac",
+            "float64",
+            "Share of the main sleep period that was scored, of noon to noon without one, 0-1",
+        ),
+        Column("day_worn_frac", "float64", "Share of the local day before that movement was worn, 0-1"),
+        Column("week_days", "float64", "Days' worth of worn movement in the week that the rhythm is of"),
+        Column("week_nights", "float64", "Nights with sleep in the week that its regularity is of"),
+        Column(
+            "movement", "utf8", "What activity is measured by: enmo_mg, counts or steps; empty without any"
+        ),
+        Column("movement_sensor", "utf8", "Sensor of the movement; empty without any"),
+        Column(
+            "sleep_source", "utf8", "Who found the sleep: vendor, hdcza or roenneberg; empty if nobody could"
+        ),
+        Column("sleep_scorer", "utf8", "Who told sleep from wake, in minutes; empty if nobody could"),
         Column("windows_valid", "int64", "Nocturnal windows with a valid RMSSD"),
         Column("beats_received", "int64", "RR intervals of the sensor in the noon-to-noon span"),
         Column("beats_used", "int64", "NN intervals in the valid nocturnal windows"),
@@ -68,6 +94,33 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class MovementFacts:
+    """What the values of movement of a night are made of.
+
+    Attributes
+    ----------
+    why : mapping of name to str
+        Of each value that is missing.
+    sleep_coverage_frac, day_worn_frac : float
+        0-1; NaN where nothing was looked at.
+    sleep_source : str
+    minutes : NightMinutes or None
+    week_days, week_nights : float
+    """
+
+    why: Mapping[str, str] = field(default_factory=dict[str, str])
+    sleep_coverage_frac: float = float("nan")
+    day_worn_frac: float = float("nan")
+    sleep_source: str = ""
+    minutes: NightMinutes | None = None
+    week_days: float = float("nan")
+    week_nights: float = float("nan")
+
+
+NO_FACTS = MovementFacts()
+
+
+@dataclass(frozen=True, slots=True)
 class NightRow:
     """The markers of one person and night.
 
@@ -85,6 +138,8 @@ class NightRow:
         Empty where no RR intervals were recorded.
     prv_coverage_frac : float
         As `coverage_frac`, of pulse intervals; NaN where none were recorded.
+    movement : MovementFacts
+        What values of movement are made of.
     """
 
     subject_id: str
@@ -99,6 +154,7 @@ class NightRow:
     beats_received: int
     beats_used: int
     prv_coverage_frac: float = float("nan")
+    movement: MovementFacts = NO_FACTS
 
 
 @dataclass(frozen=True)
@@ -157,8 +213,8 @@ class NightData:
         Of pulse intervals.
     pulse_failures : tuple of str
         One sentence for each sensor whose pulse intervals cannot be used.
-    asleep : (start_ns, end_ns), each (k,), or None
-        Half-open stretches of sleep; None where it is not scored.
+    movement : MovementNight or None
+        Sleep, wear and activity; None where nobody looked.
     """
 
     span_ns: tuple[int, int]
@@ -166,7 +222,7 @@ class NightData:
     motion: tuple[NDArray[np.int64], NDArray[np.float64]] = (np.empty(0, np.int64), np.empty(0))
     pulse: Mapping[str, Windows] = field(default_factory=dict[str, Windows])
     pulse_failures: tuple[str, ...] = ()
-    asleep: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+    movement: MovementNight | None = None
 
 
 def night_row(
@@ -178,11 +234,12 @@ def night_row(
     windows, beats_received = data.by_sensor.get(best, (NO_WINDOWS, 0))
     is_valid = hours.is_valid(windows)
     of_pulse, prv_coverage_frac = _pulse(data, hours)
+    moved = data.movement
     of_heart = (
         window_values(windows, hours),
         day_values(windows, hours),
         still_values(windows, data.motion, hours),
-        asleep_values(windows, data.asleep, hours),
+        asleep_values(windows, None if moved is None else moved.asleep, hours, _not_asleep(moved)),
     )
     values = dict.fromkeys((spec.name for spec in NIGHT_FEATURES), float("nan"))
     why: dict[str, str] = {}
@@ -191,6 +248,8 @@ def night_row(
         why |= missing if data.by_sensor else dict.fromkeys(found, NO_RR)
     values |= of_pulse[0]
     why |= of_pulse[1]
+    if moved is not None:
+        values |= moved.values
     core = {spec.name for spec in CORE_FEATURES}
     partial = [f"{each}: {subject_id}, night {night}" for each in data.pulse_failures if data.pulse]
     return NightRow(
@@ -208,7 +267,52 @@ def night_row(
         beats_received=beats_received,
         beats_used=int(windows.n_beats[is_valid].sum()),
         prv_coverage_frac=prv_coverage_frac,
+        movement=NO_FACTS if moved is None else _facts(moved),
     )
+
+
+def _not_asleep(moved: MovementNight | None) -> str:
+    if moved is None or not moved.source:
+        return f"sleep is not scored: {moved.not_scored}" if moved is not None else "sleep is not scored"
+    return "no main sleep was found"
+
+
+def _facts(moved: MovementNight) -> MovementFacts:
+    return MovementFacts(
+        moved.why,
+        moved.sleep_coverage_frac,
+        moved.day_worn_frac,
+        moved.source,
+        moved.minutes,
+    )
+
+
+def _withheld_movement(row: NightRow) -> str:
+    """Say why values of movement are missing, at the length of a few lines."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in _by_family(row.movement.why).items():
+        by_reason.setdefault(reason, []).append(name)
+    said = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+    return f"withheld for {row.subject_id}, night {row.night}: {said}" if said else ""
+
+
+def _by_family(why: Mapping[str, str]) -> dict[str, str]:
+    """Return reasons with `all of` a family in place of its names, where they are missing for one reason."""
+    kept: dict[str, str] = dict(why)
+    for family in MOVEMENT_FAMILIES:
+        names = names_of(family)
+        reasons = {why.get(name, "") for name in names}
+        if len(reasons) == 1 and (reason := reasons.pop()):
+            kept = {name: each for name, each in kept.items() if name not in names}
+            kept[f"all of {family}"] = reason
+    return kept
+
+
+def with_week(row: NightRow, week: WeekValues) -> NightRow:
+    """Return a row with the values of movement of the week up to it."""
+    why = {**row.movement.why, **week.why}
+    facts = replace(row.movement, why=why, week_days=week.days, week_nights=float(week.nights))
+    return replace(row, values={**row.values, **week.values}, movement=facts)
 
 
 def with_values(row: NightRow, found: Found) -> NightRow:
@@ -256,6 +360,7 @@ def night_batch(rows: Sequence[NightRow], provenance: Provenance) -> Batch:
         "source_sensor": [row.source_sensor for row in rows],
         "withheld": [row.withheld for row in rows],
         "withheld_more": [row.withheld_more for row in rows],
+        **_movement_columns(rows),
         "windows_valid": [row.windows_valid for row in rows],
         "beats_received": [row.beats_received for row in rows],
         "beats_used": [row.beats_used for row in rows],
@@ -269,9 +374,20 @@ def night_batch(rows: Sequence[NightRow], provenance: Provenance) -> Batch:
     return Batch(NIGHT_STREAM, rows[0].subject_id, NO_SENSOR, t_ns, arrays)
 
 
-def night_key_ns(night: date) -> int:
-    """Return the time a night is stored under: midnight UTC of its date, whatever its zone."""
-    return round(datetime(night.year, night.month, night.day, tzinfo=UTC).timestamp()) * NS_PER_S
+def _movement_columns(rows: Sequence[NightRow]) -> dict[str, list[object]]:
+    facts = [row.movement for row in rows]
+    minutes = [each.minutes for each in facts]
+    return {
+        "withheld_movement": [_withheld_movement(row) for row in rows],
+        "sleep_coverage_frac": [each.sleep_coverage_frac for each in facts],
+        "day_worn_frac": [each.day_worn_frac for each in facts],
+        "week_days": [each.week_days for each in facts],
+        "week_nights": [each.week_nights for each in facts],
+        "movement": ["" if each is None else each.movement for each in minutes],
+        "movement_sensor": ["" if each is None else each.sensor for each in minutes],
+        "sleep_source": [each.sleep_source for each in facts],
+        "sleep_scorer": ["" if each is None else each.scorer for each in minutes],
+    }
 
 
 def night_of_key(t_ns: int) -> date:

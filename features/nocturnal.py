@@ -175,16 +175,20 @@ def still_values(windows: Windows, motion: tuple[Times, FloatArray], hours: Nigh
     return _means(windows, still, _STILL), {}
 
 
-def asleep_values(windows: Windows, asleep: tuple[Times, Times] | None, hours: NightHours) -> Found:
+def asleep_values(
+    windows: Windows, asleep: tuple[Times, Times] | None, hours: NightHours, not_scored: str
+) -> Found:
     """Return RMSSD and heart rate of the windows that lie wholly inside sleep.
 
     Parameters
     ----------
     asleep : (start_ns, end_ns), each (k,), or None
         Half-open stretches of sleep; those that touch or overlap are one. None where it is not scored.
+    not_scored : str
+        Why it is not.
     """
     if asleep is None:
-        return _nothing(_ASLEEP, "sleep is not scored yet")
+        return _nothing(_ASLEEP, not_scored)
     possible_ns = np.arange(*hours.span_ns, hours.window_ns, dtype=np.int64)
     possible = int(_lie_inside(possible_ns, hours.window_ns, *asleep).sum())
     if possible < MIN_WINDOWS:

@@ -1,12 +1,15 @@
 """One night, computed: from the samples it is made of to its row and windows. No store, no clock."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import FeatureSettings
-from features.night_inputs import NightInputs, NightSpan
+from features.movement.minutes import largest_sensor
+from features.movement.night import movement_night
+from features.movement.night_minutes import minutes_batch
+from features.night_inputs import MOVEMENT_STREAMS, NightInputs, NightSpan
 from features.nights import NightData, NightRow, night_row
 from features.nn import nn_from_rr
 from features.windows import Windows, windows_of
@@ -51,13 +54,17 @@ def compute_night(inputs: NightInputs, settings: FeatureSettings) -> NightResult
     """
     subject_id, span = inputs.subject_id, inputs.span
     data = _night_data(inputs, settings)
-    if not data.by_sensor and not data.pulse:
+    if not data.by_sensor and not data.pulse and not _has_movement(inputs):
         return NightResult(failure="; ".join(data.pulse_failures))
-    row = night_row(subject_id, span.night, span.zone, data, settings)
+    moved = movement_night(inputs.samples, inputs.models, span)
+    row = night_row(subject_id, span.night, span.zone, replace(data, movement=moved), settings)
     of_heart = {sensor: windows for sensor, (windows, _) in data.by_sensor.items()}
     return NightResult(
         row,
-        tuple(each.batch(subject_id, sensor) for sensor, each in of_heart.items() if len(each)),
+        (
+            *(each.batch(subject_id, sensor) for sensor, each in of_heart.items() if len(each)),
+            minutes_batch(subject_id, [moved.minutes]),
+        ),
         tuple(
             Use((subject_id, RR_INTERVAL.name, sensor), each.start_ns, each.n_beats, span.start_ns)
             for sensor, each in of_heart.items()
@@ -94,12 +101,14 @@ def _pulse_windows(inputs: NightInputs, settings: FeatureSettings) -> tuple[dict
     return pulse, failures
 
 
+def _has_movement(inputs: NightInputs) -> bool:
+    return any(_count_inside(inputs.of(stream), inputs.span) for stream in MOVEMENT_STREAMS)
+
+
 def _motion(inputs: NightInputs) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    moved = inputs.of(ACTIVITY_EPOCH)
-    if moved.sensors:
-        counts = np.bincount(moved.sensor_index, minlength=len(moved.sensors))
-        moved = moved.of_sensor(moved.sensors[int(np.argmax(counts))])
-    has = np.isfinite(moved["enmo_mg"])
+    moved, span = inputs.of(ACTIVITY_EPOCH), inputs.span
+    moved = moved.of_sensor(largest_sensor(moved, span.start_ns, span.end_ns, "epoch_s"))
+    has = np.isfinite(moved["enmo_mg"]) & (moved.t_ns >= span.start_ns) & (moved.t_ns < span.end_ns)
     return moved.t_ns[has], moved["enmo_mg"][has]
 
 

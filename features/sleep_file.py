@@ -34,22 +34,13 @@ from features.sleep import (
 )
 from features.sleep.fitbit import fitbit_logs
 from features.sleep.hypnogram import BoolArray
+from features.sleep.main_sleep import cut_off, nap_values, share_scored, sleep_of_night
 from features.sleep.regularity import MIN_NIGHTS, MIN_PAIRED_DAYS
 from features.sleep.scorers import paper_scale
 from features.sleep.specs import specs_of
 from store.errors import ConfigError, RecordingError
 from store.nights import local_ns, night_bounds_ns, night_of
 from store.units import NS_PER_S
-
-NAP_MIN = 15.0
-"""Shorter rests are not called naps."""
-
-_SURE_NIGHT_MIN = 180.0
-"""A shorter period is taken for a night only where 80 % from noon to noon were scored: else the night itself
-may have been slept unseen."""
-
-_BESIDE_NS = 15 * 60 * NS_PER_S
-"""What has to be known on either side of a period before its onset and offset are taken for such."""
 
 
 @dataclass(frozen=True)
@@ -192,17 +183,8 @@ def _doubts(is_still: BoolArray, epochs: Epochs, sessions: Periods) -> tuple[str
 
 def _values(scored: Hypnogram, periods: Periods, k: int, epochs: Epochs) -> SleepValues:
     start_ns, end_ns = int(periods.start_ns[k]), int(periods.end_ns[k])
-    why = "" if periods.source == "sessions" else _cut_off(scored, start_ns, end_ns)
+    why = "" if periods.source == "sessions" else cut_off(scored, start_ns, end_ns)
     return sleep_values(scored, start_ns, end_ns, epochs.zone, counts=epochs.values, cut_off=why)
-
-
-def _cut_off(scored: Hypnogram, start_ns: int, end_ns: int) -> str:
-    """Say why a period that was found may be longer than it looks: nothing is known right beside it."""
-    before = scored.between(start_ns - _BESIDE_NS, start_ns).is_scored
-    after = scored.between(end_ns, end_ns + _BESIDE_NS).is_scored
-    if not before.all():
-        return "it begins where recording or wear begins"
-    return "" if after.all() else "it ends where recording or wear ends"
 
 
 def _row(found: SleepValues, zone: str) -> dict[str, Any]:
@@ -233,25 +215,16 @@ def _by_night(
     nights = {night_of(scored.start_ns, zone), night_of(scored.end_ns - 1, zone)}
     labels = [wake_date(values.end_ns, zone) for values in found]
     first, last = min({*nights, *labels}), max({*nights, *labels})
-    days = [first + timedelta(days=k) for k in range((last - first).days + 1)]
     kept: list[dict[str, Any]] = []
-    for night in days:
-        on_it = [k for k, label in enumerate(labels) if label == night]
-        main = max(on_it, key=lambda k: found[k].end_ns - found[k].start_ns, default=None)
-        if main is not None and _may_be_a_nap(found[main], night, scored, zone):
-            main = None
-        row = _no_period(night, scored, zone) if main is None else rows[main]
-        kept.append(row | _naps([found[k] for k in on_it if k != main], night, scored, zone))
+    for night in (first + timedelta(days=k) for k in range((last - first).days + 1)):
+        of_night = sleep_of_night(found, night, scored, zone)
+        row = _no_period(night, scored, zone) if of_night.main is None else rows[of_night.main]
+        kept.append(row | _naps([found[k] for k in of_night.naps], night, scored, zone))
     return kept
 
 
-def _may_be_a_nap(longest: SleepValues, night: date, scored: Hypnogram, zone: str) -> bool:
-    share = _share_scored(scored, *night_bounds_ns(night, zone))
-    return longest.values["tib_min"] < _SURE_NIGHT_MIN and share < specs_of("day")[0].min_coverage_frac
-
-
 def _no_period(night: date, scored: Hypnogram, zone: str) -> dict[str, Any]:
-    share = _share_scored(scored, *night_bounds_ns(night, zone))
+    share = share_scored(scored, *night_bounds_ns(night, zone))
     return {
         "night": night.isoformat(),
         "zone": zone,
@@ -266,17 +239,9 @@ def _no_period(night: date, scored: Hypnogram, zone: str) -> dict[str, Any]:
 
 
 def _naps(naps: list[SleepValues], day: date, scored: Hypnogram, zone: str) -> dict[str, Any]:
-    needed = specs_of("day")[0].min_coverage_frac
-    share = _share_scored(scored, local_ns(day, 0, zone), local_ns(day, 24, zone))
-    if share < needed or any(nap.withheld for nap in naps):
-        return {"naps": float("nan"), "nap_min": float("nan"), "day_coverage_frac": share}
-    asleep = [nap.values["tst_min"] for nap in naps if nap.values["tib_min"] >= NAP_MIN]
-    return {"naps": float(len(asleep)), "nap_min": float(sum(asleep)), "day_coverage_frac": share}
-
-
-def _share_scored(scored: Hypnogram, start_ns: int, end_ns: int) -> float:
-    part = scored.between(start_ns, end_ns)
-    return float(part.is_scored.mean()) if len(part) else 0.0
+    share = share_scored(scored, local_ns(day, 0, zone), local_ns(day, 24, zone))
+    count, minutes, _ = nap_values(naps, share)
+    return {"naps": count, "nap_min": minutes, "day_coverage_frac": share}
 
 
 def record_row(frame: pd.DataFrame, scored: Hypnogram, zone: str) -> dict[str, Any]:

@@ -1,56 +1,13 @@
 """Features, each declared once: columns, exports, the data dictionary and tests are made from these."""
 
-from dataclasses import dataclass
 from typing import Literal
 
+from features.feature import FeatureSpec
 from features.hrv import HRV_SPECS
+from features.movement.specs import MOVEMENT_FEATURES
 from store.errors import UnknownError
 
 _TASK_FORCE = "10.1161/01.CIR.93.5.1043"
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureSpec:
-    """What a feature is and when it may be shown.
-
-    Attributes
-    ----------
-    name : str
-        Ends in the unit.
-    unit, label : str
-        For axes and tables.
-    meaning, formula : str
-        One sentence each, for the data dictionary.
-    doi : str
-        Where it is defined; empty if here.
-    family : str
-        Features of one family share their coverage.
-    min_coverage_frac : float
-        Below this share of the night (0-1) the value is withheld.
-    is_log_scaled : bool
-        Whether changes are relative, so that baselines are made of its logarithm.
-    window_value : str
-        The value of five-minute windows that it sums up; empty where it is made otherwise.
-    summary : {"mean", "median"}
-        How.
-    """
-
-    name: str
-    unit: str
-    label: str
-    meaning: str
-    formula: str
-    doi: str
-    family: str
-    min_coverage_frac: float
-    is_log_scaled: bool
-    window_value: str = ""
-    summary: Literal["mean", "median"] = "mean"
-
-    @property
-    def reference(self) -> str:
-        """Where it is defined, for a reader."""
-        return f"doi:{self.doi}" if self.doi else "none: defined here"
 
 
 _NIGHT_COVERAGE = 0.25
@@ -157,8 +114,11 @@ def _made(  # noqa: PLR0913, PLR0917 - a row of a table
     family: str,
     *,
     is_log: bool = False,
+    is_clock: bool = False,
 ) -> FeatureSpec:
-    return FeatureSpec(name, unit, label, meaning, formula, doi, family, _NIGHT_COVERAGE, is_log)
+    return FeatureSpec(
+        name, unit, label, meaning, formula, doi, family, _NIGHT_COVERAGE, is_log, is_clock_time=is_clock
+    )
 
 
 _CORNELISSEN = "10.1186/1742-4682-11-16"
@@ -280,6 +240,7 @@ MORE_FEATURES: tuple[FeatureSpec, ...] = (
         "phi of that fit",
         _CORNELISSEN,
         "day",
+        is_clock=True,
     ),
     _made(
         "hr_cosinor_r2",
@@ -387,7 +348,7 @@ MORE_FEATURES: tuple[FeatureSpec, ...] = (
 )
 """Where there is enough for them; `withheld_more` says why one is missing."""
 
-NIGHT_FEATURES = (*CORE_FEATURES, *MORE_FEATURES)
+NIGHT_FEATURES = (*CORE_FEATURES, *MORE_FEATURES, *MOVEMENT_FEATURES)
 
 
 def spec_named(name: str) -> FeatureSpec:

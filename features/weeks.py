@@ -4,16 +4,28 @@ Every such value looks back only, at no more than `NIGHTS_BACK` rows before its 
 changes these values of at most as many nights after it, and of none before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 
 import numpy as np
 
-from features.nights import NIGHT_STREAM, NO_RR, NightRow, night_key_ns, with_values
+from features.movement.night_minutes import MINUTES_STREAM, NightMinutes, minutes_of_samples
+from features.movement.week import WeekNight, week_of
+from features.night_span import night_key_ns
+from features.nights import (
+    NIGHT_STREAM,
+    NO_RR,
+    NightRow,
+    night_of_key,
+    with_values,
+    with_week,
+)
 from features.nocturnal import week_values
-from store.timeseries import TimeSeriesStore
+from store.timeseries import Samples, TimeSeriesStore
 from store.units import NS_PER_S
 
 NIGHTS_BACK = 6
+_CLOCK_TIMES = ("onset_h", "offset_h", "midpoint_h")
 _NS_PER_DAY = 86_400 * NS_PER_S
 
 
@@ -23,6 +35,7 @@ def with_weeks(store: TimeSeriesStore, subject_id: str, rows: Sequence[NightRow]
     before = store.read(NIGHT_STREAM, subject_id, first_ns - NIGHTS_BACK * _NS_PER_DAY, first_ns)
     made_by = zip(before["source_sensor"].tolist(), before["ln_rmssd"].tolist(), strict=True)
     by_night: dict[int, tuple[str, float]] = dict(zip(before.t_ns.tolist(), made_by, strict=True))
+    nights = _nights_before(store, subject_id, before)
     completed: list[NightRow] = []
     for row in rows:
         key_ns = night_key_ns(row.night)
@@ -31,5 +44,38 @@ def with_weeks(store: TimeSeriesStore, subject_id: str, rows: Sequence[NightRow]
         # Sensors differ in how they see the same heart: a week is of one.
         week = [value if sensor == row.source_sensor else np.nan for sensor, value in met]
         values, why = week_values(week, row.source_sensor)
-        completed.append(with_values(row, (values, why if row.source_sensor else dict.fromkeys(why, NO_RR))))
+        done = with_values(row, (values, why if row.source_sensor else dict.fromkeys(why, NO_RR)))
+        if row.movement.minutes is not None:
+            nights[key_ns] = _week_night(
+                row.night, row.zone, row.movement.minutes, row.movement.sleep_source, row.values
+            )
+            seen = (nights.get(key_ns - k * _NS_PER_DAY) for k in range(NIGHTS_BACK, -1, -1))
+            done = with_week(done, week_of([night for night in seen if night is not None]))
+        completed.append(done)
     return completed
+
+
+def _nights_before(store: TimeSeriesStore, subject_id: str, rows: Samples) -> dict[int, WeekNight]:
+    """Return the nights before, by the time they are stored under."""
+    if not len(rows):
+        return {}
+    first_ns, last_ns = int(rows.t_ns[0]), int(rows.t_ns[-1])
+    held = minutes_of_samples(store.read(MINUTES_STREAM, subject_id, first_ns, last_ns + 1))
+    minutes = {each.key_ns: each for each in held}
+    return {
+        key_ns: _week_night(
+            night_of_key(key_ns),
+            str(rows["zone"][k]),
+            minutes[key_ns],
+            str(rows["sleep_source"][k]),
+            {name: float(rows[name][k]) for name in _CLOCK_TIMES},
+        )
+        for k, key_ns in enumerate(rows.t_ns.tolist())
+        if key_ns in minutes
+    }
+
+
+def _week_night(
+    night: date, zone: str, minutes: NightMinutes, source: str, values: Mapping[str, float]
+) -> WeekNight:
+    return WeekNight(night, zone, minutes, source, *(values[name] for name in _CLOCK_TIMES))

@@ -135,8 +135,7 @@ def _evidence(seen: Witnesses, unworn: Spans, end_ns: int) -> dict[Reason, Spans
     def between(begins: set[str], ends: set[str]) -> Spans:
         return _joined(*(_state_spans(link, begins, ends, end_ns) for link in links))
 
-    # A strap that was taken off switches off: it stays not worn until it is back.
-    off_body = between({"off_body"}, {"on_body", "connected"})
+    off_body = _joined(*(off_body_spans(link, end_ns) for link in links))
     waiting = [] if seen.waiting_since_ns is None else [(seen.waiting_since_ns, end_ns)]
     return {
         Reason.WITHDRAWN: _joined() if seen.withdrawn is None else seen.withdrawn,
@@ -145,7 +144,7 @@ def _evidence(seen: Witnesses, unworn: Spans, end_ns: int) -> dict[Reason, Spans
         Reason.STORE_DOWN: _joined(_refusals(seen.collector), _spans(waiting)),
         Reason.NOT_WORN: _joined(unworn, off_body),
         Reason.BATTERY: _joined(*(_empty_spans(battery, end_ns) for battery in batteries)),
-        Reason.CHARGING: _joined(*(_charging_spans(battery) for battery in batteries)),
+        Reason.CHARGING: _joined(*(charging_spans(battery) for battery in batteries)),
         Reason.OUT_OF_RANGE: between({"started", "disconnected"}, {"connected", "stopped"}),
     }
 
@@ -193,6 +192,14 @@ def _state_spans(link: Samples, begins: set[str], ends: set[str], end_ns: int) -
     return _spans(spans)
 
 
+def off_body_spans(link: Samples, end_ns: int) -> Spans:
+    """Return when one sensor said that it was not worn, (k, 2).
+
+    A strap that was taken off switches off: it stays not worn until it is back.
+    """
+    return _state_spans(link, {"off_body"}, {"on_body", "connected"}, end_ns)
+
+
 def _silences(seen: Witnesses, end_ns: int) -> Spans:
     """Return when no sensor of the subject had a sign of life from a collector, once there had been one."""
     beats_ns = np.unique(seen.collector.t_ns)
@@ -215,7 +222,8 @@ def _empty_spans(battery: Samples, end_ns: int) -> Spans:
     return np.column_stack([battery.t_ns, until_ns])[battery["level_pct"] <= EMPTY_PCT]
 
 
-def _charging_spans(battery: Samples) -> Spans:
+def charging_spans(battery: Samples) -> Spans:
+    """Return when the charge of one sensor rose, (k, 2): it was on the charger."""
     is_charging = np.diff(battery["level_pct"]) >= CHARGED_PCT
     is_charging &= np.diff(battery.t_ns) <= CHARGED_WITHIN_NS
     return np.column_stack([battery.t_ns[:-1], battery.t_ns[1:]])[is_charging]

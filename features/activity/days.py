@@ -97,7 +97,7 @@ def activity_table(
     values = {spec.name: np.full(len(days), np.nan) for spec in ACTIVITY_SPECS}
     for day in np.flatnonzero(is_valid).tolist():
         part = day_of == day
-        for name, value in _values(epochs, is_used & part, bounds).items():
+        for name, value in activity_values(epochs, is_used & part, bounds).items():
             values[name][day] = value
     values["wear_min"] = wear_frac * length * epochs.epoch_s / 60
     record = _record(epochs, is_used & is_valid[day_of], bounds, int(is_valid.sum()))
@@ -117,7 +117,7 @@ def _days(epochs: Epochs) -> tuple[tuple[date, ...], NDArray[np.int64], FloatArr
 def _record(epochs: Epochs, is_used: NDArray[np.bool_], bounds: Thresholds, days: int) -> dict[str, float]:
     if not days:
         return {spec.name: np.nan for spec in ACTIVITY_SPECS}
-    together = _values(epochs, is_used, bounds)
+    together = activity_values(epochs, is_used, bounds)
     return {name: value / days if name in _PER_DAY else value for name, value in together.items()}
 
 
@@ -127,8 +127,8 @@ _PER_DAY = frozenset((
 ))  # fmt: skip
 
 
-def _values(epochs: Epochs, is_used: NDArray[np.bool_], bounds: Thresholds) -> dict[str, float]:
-    """Return the values of the epochs used, as if of one day."""
+def activity_values(epochs: Epochs, is_used: NDArray[np.bool_], bounds: Thresholds) -> dict[str, float]:
+    """Return the values of the epochs used, as if of one day; NaN where undefined."""
     minutes = epochs.epoch_s / 60
     x = epochs.values[is_used]
     found = {"tac": float(x.sum()), "tlac": float(np.log1p(x).sum())}

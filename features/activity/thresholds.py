@@ -23,12 +23,14 @@ class Thresholds:
 
 _PUBLISHED: dict[tuple[str, str], Thresholds] = {
     ("actigraph", "axis1"): Thresholds(100.0, 1952.0, "10.1097/00005768-199805000-00021"),
+    ("actigraph", "counts"): Thresholds(100.0, 1952.0, "10.1097/00005768-199805000-00021"),
     ("actigraph", "vectormagnitude"): Thresholds(1853.0, 2690.0, "10.1016/j.jsams.2011.04.003"),
     ("", "enmo_mg"): Thresholds(44.8, 100.6, "10.1111/sms.12795"),
     ("", "steps"): Thresholds(1.0, 100.0, "10.1136/bjsports-2017-097628"),
 }
-"""ActiGraph: Freedson 1998 (hip, axis 1); of a wrist's vector magnitude 1853, as arctools, and Sasaki 2011.
-ENMO: Hildebrand 2017 and 2014, wrist of adults. Steps: a minute with one; a cadence of 100."""
+"""ActiGraph: Freedson 1998 (hip, axis 1, for which plain counts are taken); of a wrist's vector
+magnitude 1853 as arctools, and Sasaki 2011. ENMO: Hildebrand 2017, 2014 (wrist of adults). Steps: one a
+minute; a cadence of 100."""
 
 
 def thresholds_of(epochs: Epochs, active: float | None = None, moderate: float | None = None) -> Thresholds:

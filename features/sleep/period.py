@@ -169,19 +169,32 @@ def hdcza(angle_deg: FloatArray, epoch_s: float, day: IntArray) -> IntArray:
     bouts : (k, 2) int64
         At most one a day, in epochs.
     """
-    window = max(round(300 / epoch_s), 1)
-    change = pd.Series(np.abs(np.diff(angle_deg, prepend=angle_deg[:1])))
-    smooth = change.rolling(window, center=True, min_periods=window // 2 + 1).median().to_numpy()
+    smooth = calm_change_deg(angle_deg, epoch_s)
     bouts: list[tuple[int, int]] = []
     edges = np.flatnonzero(np.diff(day, prepend=day[:1] - 1, append=day[-1:] + 1))
     for first, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        found = _longest_calm(smooth[first:end], epoch_s)
+        found = longest_calm(smooth[first:end], epoch_s)
         if found is not None:
             bouts.append((first + found[0], first + found[1]))
     return np.array(bouts, np.int64).reshape(-1, 2)
 
 
-def _longest_calm(smooth: FloatArray, epoch_s: float) -> tuple[int, int] | None:
+def calm_change_deg(angle_deg: FloatArray, epoch_s: float) -> FloatArray:
+    """Return the rolling median over 5 minutes of the change of angle from epoch to epoch, (n,)."""
+    window = max(round(300 / epoch_s), 1)
+    change = pd.Series(np.abs(np.diff(angle_deg, prepend=angle_deg[:1])))
+    return change.rolling(window, center=True, min_periods=window // 2 + 1).median().to_numpy()
+
+
+def longest_calm(smooth: FloatArray, epoch_s: float) -> tuple[int, int] | None:
+    """Return the longest stretch of a day in which the angle hardly changed, in epochs; None without one.
+
+    Parameters
+    ----------
+    smooth : (n,) float64
+        `calm_change_deg` of the day.
+    epoch_s : float
+    """
     known = smooth[np.isfinite(smooth)]
     if not len(known):
         return None

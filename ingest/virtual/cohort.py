@@ -6,14 +6,17 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from ingest.virtual.movement import MINUTE_NS, STEPS_S, epochs_of, movement_of, quarters_of
 from ingest.virtual.person import Episode, VirtualPerson
 from store.nights import local_ns, night_bounds_ns, night_of
 from store.registry.people import People
-from store.streams import BATTERY, HEART_RATE, RR_INTERVAL
+from store.streams import ACTIVITY_EPOCH, BATTERY, HEART_RATE, RR_INTERVAL, STEP_COUNT
 from store.timeseries import Batch, TimeSeriesStore
 from store.units import NS_PER_S
 
 HISTORY_DAYS = 90
+WRIST_COUNTS = ", counts as an ActiGraph"
+"""Of its model: whose scale the counts are on."""
 SPOT_S = 300
 SPOT_HOURS = (13, 15, 17, 19, 21, 22, 23)
 """The evening before a night is sampled: five minutes at each of these local hours."""
@@ -21,12 +24,13 @@ SPOT_HOURS = (13, 15, 17, 19, 21, 22, 23)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A simulated person, the address of the strap, and the first and last day it was worn, in days ago."""
+    """A simulated person, addresses of strap and wrist, the first and last day they were worn (days ago)."""
 
     subject_id: str
     display_name: str
     person: VirtualPerson
     sensor_id: str
+    wrist_id: str
     first_day: int | None = None
     last_day: int = 0
 
@@ -46,7 +50,14 @@ def cohort(today: date, seed: int = 7) -> list[Member]:
     """
     rng = np.random.default_rng(seed)
     zones = ("Europe/Berlin", "Europe/London", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "UTC")
-    changed = Episode(today - timedelta(days=13), ramp_days=5, hr_frac=0.10, rmssd_frac=-0.42)
+    changed = Episode(
+        today - timedelta(days=13),
+        ramp_days=5,
+        hr_frac=0.10,
+        rmssd_frac=-0.42,
+        activity_frac=-0.38,
+        later_h=0.9,
+    )
     members: list[Member] = []
     for k in range(12):
         person = VirtualPerson(
@@ -58,6 +69,7 @@ def cohort(today: date, seed: int = 7) -> list[Member]:
             sleep_h=float(rng.uniform(6.8, 8.3)),
             missing_frac=0.72 if k == 8 else float(rng.uniform(0.02, 0.09)),
             episode=changed if k == 0 else None,
+            liveliness=float(np.random.default_rng([seed, k]).uniform(0.75, 1.35)),
         )
         members.append(
             Member(
@@ -65,6 +77,7 @@ def cohort(today: date, seed: int = 7) -> list[Member]:
                 display_name=f"Simulated person {k + 1}",
                 person=person,
                 sensor_id=f"C0:5E:00:00:00:{k + 1:02X}",
+                wrist_id=f"C0:5E:00:00:01:{k + 1:02X}",
                 first_day=11 if k == 10 else None,
                 last_day=9 if k == 6 else 0,
             )
@@ -73,19 +86,20 @@ def cohort(today: date, seed: int = 7) -> list[Member]:
 
 
 def register(members: Sequence[Member], people: People) -> None:
-    """Register the people and their straps, marked as simulated; idempotent."""
+    """Register the people, their straps and wrists, marked as simulated; idempotent."""
     for member in members:
         people.add_subject(
             member.subject_id, member.person.zone, display_name=member.display_name, is_simulated=True
         )
-        people.register_sensor(
-            member.sensor_id,
-            name=f"Virtual strap {member.subject_id}",
-            model="virtual strap",
-            manufacturer="evenkeel",
-            is_simulated=True,
-        )
-        people.pair(member.sensor_id, member.subject_id)
+        for sensor_id, kind in ((member.sensor_id, "strap"), (member.wrist_id, "wrist")):
+            people.register_sensor(
+                sensor_id,
+                name=f"Virtual {kind} {member.subject_id}",
+                model=f"virtual {kind}{WRIST_COUNTS if kind == 'wrist' else ''}",
+                manufacturer="evenkeel",
+                is_simulated=True,
+            )
+            people.pair(sensor_id, member.subject_id)
 
 
 def write_history(
@@ -113,7 +127,9 @@ def write_history(
         batches: list[Batch] = []
         for days_ago in range(days, -1, -1):
             if member.has_history(days_ago):
-                batches.extend(_night_batches(member, today - timedelta(days=days_ago), store, now_ns))
+                night = today - timedelta(days=days_ago)
+                batches.extend(_night_batches(member, night, store, now_ns))
+                batches.extend(_wrist_batches(member, night, store, now_ns))
             done += days_ago > 0
             progress(done, total)
         beats += sum(len(batch) for batch in batches if batch.stream is RR_INTERVAL)
@@ -160,3 +176,30 @@ def _night_batches(member: Member, night: date, store: TimeSeriesStore, now_ns: 
         Batch(HEART_RATE, *who, last_ns, {name: np.asarray(v, np.float64) for name, v in rates.items()}),
         Batch(BATTERY, *who, last_ns[-1:], {"level_pct": np.array([level_pct])}),
     ]
+
+
+def _wrist_batches(member: Member, day: date, store: TimeSeriesStore, now_ns: int) -> list[Batch]:
+    """Return movement, steps and charge of a local day, but for what is there already."""
+    zone, who = member.person.zone, (member.subject_id, member.wrist_id)
+    begin_ns, end_ns = local_ns(day, 0, zone), local_ns(day, 24, zone)
+    until_ns = min(now_ns, end_ns)
+    moved = movement_of(member.person, day)
+    t_ns, columns = epochs_of(moved, until_ns)
+    held_ns = store.read(ACTIVITY_EPOCH, who[0], begin_ns, end_ns, sensor_id=who[1]).t_ns
+    is_new = ~np.isin(t_ns // MINUTE_NS, held_ns // MINUTE_NS)
+    if not is_new.any():
+        return []
+    ends_ns, steps = quarters_of(moved, until_ns)
+    batches = [
+        Batch(ACTIVITY_EPOCH, *who, t_ns[is_new], {name: held[is_new] for name, held in columns.items()}),
+        Batch(
+            STEP_COUNT,
+            *who,
+            ends_ns,
+            {"steps": steps, "interval_s": np.full(len(steps), float(STEPS_S))},
+        ),
+    ]
+    if moved.charged_ns is not None and moved.charged_ns[1] <= until_ns:
+        level_pct = np.array([14.0 + member.person.seed % 9, 100.0])
+        batches.append(Batch(BATTERY, *who, np.array(moved.charged_ns), {"level_pct": level_pct}))
+    return batches

@@ -33,6 +33,8 @@ class Episode:
     ramp_days: int
     hr_frac: float
     rmssd_frac: float
+    activity_frac: float = 0.0
+    later_h: float = 0.0
 
     def weight(self, day: date) -> float:
         """Return how far the change has come on a day, 0-1."""
@@ -57,6 +59,8 @@ class VirtualPerson:
     missing_frac : float
         Share of nights on which the strap is not worn.
     episode : Episode or None
+    liveliness : float
+        How much the person moves, about 1.
     """
 
     seed: int
@@ -67,6 +71,7 @@ class VirtualPerson:
     sleep_h: float = 7.5
     missing_frac: float = 0.05
     episode: Episode | None = field(default=None)
+    liveliness: float = 1.0
 
     def worn_ns(self, night: date) -> tuple[int, int] | None:
         """Return from when to when the strap was worn in a night, or None if it was not.
@@ -110,16 +115,26 @@ class VirtualPerson:
     def _asleep(self, t_s: NDArray[np.float64], day: date) -> NDArray[np.float64]:
         total = np.zeros(len(t_s))
         for night in (day, day + timedelta(days=1)):
-            onset_s, offset_s = self._sleep_s(night)
+            onset_s, offset_s = self.sleep_s(night)
             total += _sigmoid((t_s - onset_s) / 600) * _sigmoid((offset_s - t_s) / 600)
         return np.clip(total, 0, 1)
 
-    def _sleep_s(self, night: date) -> tuple[float, float]:
+    def sleep_s(self, night: date) -> tuple[float, float]:
+        """Return when the person falls asleep in a night and wakes up, seconds of UTC."""
         rng = self._rng(night, 2)
         later_h = 0.9 if night.weekday() >= 5 else 0.0  # mornings of Saturday and Sunday
         noon_s = local_ns(night - timedelta(days=1), 12, self.zone) / NS_PER_S
+        if self.episode is not None:
+            later_h += self.episode.later_h * self.episode.weight(night)
         onset_s = noon_s + (self.sleep_start_h + later_h + rng.normal(0, 0.4)) * 3600
         return onset_s, onset_s + (self.sleep_h + rng.normal(0, 0.5) + later_h / 2) * 3600
+
+    def activity_of(self, day: date) -> float:
+        """Return how much the person moves on a day, relative to usual."""
+        changed = 1.0
+        if self.episode is not None:
+            changed += self.episode.activity_frac * self.episode.weight(day)
+        return changed * float(np.exp(self._rng(day, 7).normal(0, 0.16)))
 
     def _levels(
         self, t_s: NDArray[np.float64], day: date, asleep: NDArray[np.float64]

@@ -222,7 +222,7 @@ def test_an_export_of_nothing_has_the_same_columns(store, registry, subject, tmp
 
 
 def test_every_feature_says_what_it_is():
-    defined_here = {"lowest_hr_bpm", "rmssd_asleep_ms", "mean_hr_asleep_bpm"}
+    defined_here = {"lowest_hr_bpm", "rmssd_asleep_ms", "mean_hr_asleep_bpm", "charging_min", "unknown_min"}
     for spec in NIGHT_FEATURES:
         assert not spec.meaning.lower().startswith(spec.label.lower()), spec.name
         assert len(spec.meaning.split()) >= 6, spec.name
