@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from ingest.virtual.cohort import Member, _spans_ns, cohort, register, write_history
+from ingest.virtual.movement import movement_of
 from store.nights import local_ns, night_of
 from store.registry.registry import Registry
 from store.sqlite import SqliteTimeSeries
-from store.streams import BATTERY, HEART_RATE, RR_INTERVAL, STREAMS
+from store.streams import ACTIVITY_EPOCH, BATTERY, HEART_RATE, RR_INTERVAL, STEP_COUNT, STREAMS
 from store.timeseries import Batch
 from store.units import NS_PER_S
 
@@ -59,7 +60,8 @@ def test_people_and_straps_are_registered_as_simulated_and_again_changes_nothing
         register(members, registry.people)
         assert all(subject.is_simulated for subject in registry.people.subjects())
         assert all(sensor.is_simulated for sensor in registry.people.sensors())
-        assert registry.people.worn_now() == {m.sensor_id: m.subject_id for m in members}
+        worn = {each: m.subject_id for m in members for each in (m.sensor_id, m.wrist_id)}
+        assert registry.people.worn_now() == worn
 
 
 def test_each_has_the_nights_that_were_said(members: list[Member], store: SqliteTimeSeries) -> None:
@@ -120,3 +122,38 @@ def test_progress_reaches_the_end(members: list[Member], store: SqliteTimeSeries
     write_history(members[:3], store, NOW_NS, 4, lambda done, total: told.append((done, total)))
     assert told[-1] == (12, 12)
     assert told == sorted(told)
+
+
+def test_they_move_as_they_sleep(members: list[Member]) -> None:
+    for member in members:
+        days = [movement_of(member.person, TODAY - timedelta(days=k)) for k in range(20)]
+        again = movement_of(member.person, TODAY)
+        assert again.columns["counts"].tolist() == days[0].columns["counts"].tolist()
+        counts = np.concatenate([day.columns["counts"] for day in days])
+        t_s = np.concatenate([day.start_ns for day in days]) / NS_PER_S
+        asleep = np.zeros(len(t_s), np.bool_)
+        for k in range(-1, 21):
+            onset_s, offset_s = member.person.sleep_s(TODAY - timedelta(days=k))
+            asleep |= (t_s >= onset_s) & (t_s < offset_s)
+        assert np.median(counts[asleep]) == 0
+        assert counts[~asleep].mean() > 10 * counts[asleep].mean()
+        steps = np.median([day.steps.sum() for day in days if day.is_recorded.all()] or [5000])
+        assert 1500 < steps < 16_000
+
+
+def test_movement_is_written_once_up_to_now_and_beside_what_is_live(
+    members: list[Member], store: SqliteTimeSeries
+) -> None:
+    member = replace(members[1], person=replace(members[1].person, missing_frac=0.0))
+    live_ns = local_ns(TODAY, 8, member.person.zone) + 5 * NS_PER_S * np.arange(24)
+    live = {column.name: np.full(24, 5.0) for column in ACTIVITY_EPOCH.columns}
+    store.write([Batch(ACTIVITY_EPOCH, member.subject_id, member.wrist_id, live_ns, live)])
+    write_history([member], store, NOW_NS, 3)
+    held = store.read(ACTIVITY_EPOCH, member.subject_id)
+    assert held.t_ns.max() + 60 * NS_PER_S <= NOW_NS
+    of_live = held.t_ns[(held.t_ns >= live_ns[0]) & (held.t_ns < live_ns[0] + 120 * NS_PER_S)]
+    assert of_live.tolist() == live_ns.tolist()
+    assert store.read(STEP_COUNT, member.subject_id).t_ns.max() <= NOW_NS
+    before = everything(store, [member])
+    write_history([member], store, NOW_NS, 3)
+    assert everything(store, [member]) == before

@@ -10,6 +10,8 @@ import pytest
 from configs.settings import FeatureSettings
 from features.hrv import HRV_SPECS, hrv_table, segments_between
 from features.job import run_features
+from features.movement.night import MovementNight
+from features.movement.specs import MOVEMENT_FEATURES
 from features.nights import NIGHT_STREAM, NightData, NightRow, night_row
 from features.nn import nn_from_rr
 from features.nocturnal import week_values
@@ -19,6 +21,7 @@ from store.streams import ACTIVITY_EPOCH, PP_INTERVAL, RR_INTERVAL
 from store.timeseries import Batch
 from store.types import RrSeries
 from store.units import NS_PER_S
+from tests import movement as moving
 
 ZONE = "Europe/Berlin"
 NIGHT = date(2026, 3, 10)
@@ -148,8 +151,10 @@ def test_what_was_never_recorded_is_said_in_a_few_words():
     assert (
         "prv_ln_rmssd withheld for S1, night 2026-03-10: no pulse intervals recorded" in found.withheld_more
     )
-    assert "mean_hr_asleep_bpm withheld for S1, night 2026-03-10: sleep is not scored yet" in (
-        found.withheld_more
+    assert "mean_hr_asleep_bpm withheld for S1, night 2026-03-10: sleep is not scored" in found.withheld_more
+    nobody = row(at(MIDNIGHT, 72), movement=moving.night({}, NIGHT))
+    assert (
+        "sleep is not scored: no movement recorded, and the wearable scored no sleep" in nobody.withheld_more
     )
     assert "recorded" not in found.withheld
     assert np.isnan(found.prv_coverage_frac)
@@ -159,6 +164,7 @@ def test_every_missing_value_has_a_reason():
     found = row(at(MIDNIGHT, 20), motion=motion(MIDNIGHT, [1.0]), pulse={"B": at(MIDNIGHT, 9)})
     said = found.withheld + found.withheld_more
     week = {"ln_rmssd_7d", "ln_rmssd_cv_7d_pct"}  # the job adds them
+    week |= {spec.name for spec in MOVEMENT_FEATURES}  # theirs are tested with them
     missing = {name for name, value in found.values.items() if np.isnan(value)} - week
     assert {name for name in missing if name not in said} == set()
     assert "% of the nocturnal windows with valid pulse intervals, 25 % needed; check wear" in said
@@ -170,6 +176,10 @@ def test_the_share_of_valid_pulse_windows_is_told():
     assert found.values["prv_rmssd_ms"] == 40
 
 
+def slept(start_ns, end_ns) -> MovementNight:
+    return replace(moving.night({}, NIGHT), asleep=(start_ns, end_ns), source="hdcza")
+
+
 def test_only_windows_wholly_inside_sleep_are_asleep():
     rmssd_ms = np.where(np.arange(72) < 12, 20.0, 60.0)
     rmssd_ms[12] = 1000  # half of it awake
@@ -177,7 +187,7 @@ def test_only_windows_wholly_inside_sleep_are_asleep():
     late_ns = start_ns + 20 * WINDOW_NS
     ends = [start_ns + 7 * WINDOW_NS + 1, start_ns + 12 * WINDOW_NS + WINDOW_NS // 2, late_ns + 4 * WINDOW_NS]
     asleep = (np.array([start_ns, ends[0], late_ns]), np.array(ends))
-    found = row(at(MIDNIGHT, 72, rmssd_ms=rmssd_ms), asleep=asleep)
+    found = row(at(MIDNIGHT, 72, rmssd_ms=rmssd_ms), movement=slept(*asleep))
     assert found.values["rmssd_asleep_ms"] == pytest.approx((12 * 20 + 4 * 60) / 16)
     assert found.values["mean_hr_asleep_bpm"] == 60
     assert "asleep" not in found.withheld_more
@@ -186,10 +196,10 @@ def test_only_windows_wholly_inside_sleep_are_asleep():
 def test_sleep_without_beats_has_no_values():
     start_ns = SPAN[0] + MIDNIGHT * WINDOW_NS
     asleep = (np.array([start_ns]), np.array([start_ns + 72 * WINDOW_NS]))
-    found = row(at(MIDNIGHT, 17), asleep=asleep)
+    found = row(at(MIDNIGHT, 17), movement=slept(*asleep))
     assert np.isnan(found.values["rmssd_asleep_ms"])
     assert "23 % of the windows of sleep valid, 25 % needed; check wear" in found.withheld_more
-    none = row(at(MIDNIGHT, 72), asleep=(np.empty(0, np.int64), np.empty(0, np.int64)))
+    none = row(at(MIDNIGHT, 72), movement=slept(np.empty(0, np.int64), np.empty(0, np.int64)))
     assert "no sleep that holds 3 whole windows" in none.withheld_more
 
 
