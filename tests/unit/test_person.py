@@ -91,7 +91,7 @@ def test_people_sleep_longer_into_weekend_mornings(people: list[VirtualPerson]) 
     saturdays = [TUESDAY + timedelta(days=4 + 7 * k) for k in range(8)]
     wednesdays = [TUESDAY + timedelta(days=1 + 7 * k) for k in range(8)]
     onsets_h = {
-        name: np.mean([person._sleep_s(day)[0] / 3600 % 24 for person in people for day in days])
+        name: np.mean([person.sleep_s(day)[0] / 3600 % 24 for person in people for day in days])
         for name, days in (("weekend", saturdays), ("week", wednesdays))
     }
     assert onsets_h["weekend"] - onsets_h["week"] == pytest.approx(0.9, abs=0.25)
