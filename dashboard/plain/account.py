@@ -6,7 +6,7 @@ from werkzeug.exceptions import BadRequest
 
 from dashboard.gate import audit, signed_in_user
 from dashboard.plain.forms import attempt, field
-from dashboard.routes import ACCOUNT_PATH, home_of
+from dashboard.routes import ACCOUNT_PATH
 from dashboard.sources import Sources
 from dashboard.words import age_text
 from store.errors import ConfigError
@@ -60,7 +60,7 @@ def _change_password(sources: Sources) -> ResponseReturnValue:
     session.clear()
     session["token"] = accounts.open_session(user, address)
     flash("Your password is changed; other sessions of yours are ended", "done")
-    return redirect(home_of(user.role), 303)
+    return redirect(ACCOUNT_PATH, 303)
 
 
 def _end(sources: Sources) -> str:
