@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -154,6 +154,12 @@ class DashboardSettings(_Section):
     )
     port: int = Field(default=8050, ge=1, le=65535, description="Port to listen on")
     is_behind_tls: bool = Field(default=False, description="Send cookies over TLS only (behind a TLS proxy)")
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/?#]+)?$",
+        description="Address that browsers use, such as https://evenkeel.clinic.example; identity providers "
+        "send people back to it",
+    )
     crisis_text: str = Field(
         default="In an emergency call your local emergency number. Nobody watches evenkeel around the clock.",
         min_length=20,
@@ -178,6 +184,37 @@ class DashboardSettings(_Section):
         le=10,
         description="False flags a patient and 30 days that the clinic accepts; shown beside what happened",
     )
+
+
+class OidcSettings(_Section):
+    """Sign-in through an identity provider (OpenID Connect; extra `oidc`); none while `issuer` is empty.
+
+    The client's secret comes from EVENKEEL_OIDC_SECRET_FILE or EVENKEEL_OIDC_SECRET.
+    """
+
+    issuer: str = Field(
+        default="",
+        pattern=r"^(https://[^\s?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?(/[^\s?#]*)?)?$",
+        description="Issuer, https://..., as the provider's discovery document names it",
+    )
+    client_id: str = Field(default="", description="What the provider calls evenkeel")
+    label: str = Field(default="your clinic's account", description="What the button says: Sign in with ...")
+    scope: str = Field(default="openid profile", description="What is asked for")
+    name_claim: str = Field(default="preferred_username", description="Claim with the user name here")
+    role_claim: str = Field(default="groups", description="Claim with the groups somebody is in")
+    roles: dict[str, Literal["clinician", "lead", "researcher", "admin"]] = Field(
+        default={},
+        description="Which group has which role; without any, an administrator adds each user first",
+    )
+    acr: tuple[str, ...] = Field(
+        default=(), description="Ways of signing in that are strong enough (claim acr); none is any"
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.issuer and not self.client_id:
+            raise ValueError("An issuer without a client_id signs nobody in; needed are both")
+        return self
 
 
 class StoreSettings(_Section):
@@ -220,6 +257,7 @@ class Settings(BaseSettings):
     features: FeatureSettings = FeatureSettings()
     flags: FlagSettings = FlagSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    oidc: OidcSettings = OidcSettings()
 
     @classmethod
     def settings_customise_sources(

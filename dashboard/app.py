@@ -9,6 +9,7 @@ from dashboard.live import connect_live, live_layout
 from dashboard.night import connect_night
 from dashboard.patient import connect_patient, patient_layout
 from dashboard.plain.site import install_plain_pages
+from dashboard.provider import install_provider
 from dashboard.routes import DASH_PAGES, route_of
 from dashboard.shell import Shell, new_server
 from dashboard.sign_in import sign_in_pages
@@ -44,6 +45,7 @@ def create_app(installation: Installation) -> Shell:
     )
     install_gate(server, sources, app.csp_hashes)
     server.register_blueprint(sign_in_pages(sources))
+    install_provider(server, sources)
     install_plain_pages(server, sources)
     app.layout = lambda: _layout(sources)
     _connect(app, sources)

@@ -22,6 +22,8 @@ from dashboard.routes import (
     ACCOUNT_PATH,
     CARERS,
     DASH_PAGES,
+    OIDC_PATH,
+    OIDC_RETURN_PATH,
     READERS,
     SIGN_IN_PATH,
     SIGN_OUT_PATH,
@@ -36,9 +38,7 @@ from store.registry.accounts import User
 from store.registry.people import Sensor, Subject
 
 STYLESHEET_PATH = "/assets/evenkeel.css"
-OPEN_PATHS = frozenset({SIGN_IN_PATH, "/health", STYLESHEET_PATH, FONT_PATH})
-OIDC_PATH = f"{SIGN_IN_PATH}/oidc"
-"""Where sign-in through an identity provider begins (and, below it, ends)."""
+OPEN_PATHS = frozenset({SIGN_IN_PATH, OIDC_PATH, OIDC_RETURN_PATH, "/health", STYLESHEET_PATH, FONT_PATH})
 CALLBACK_PATH = "/_dash-update-component"
 CSRF_COOKIE = "_csrf_token"
 """Dash sends this cookie's value back as the header X-CSRFToken with every callback."""
@@ -197,11 +197,7 @@ def audit(
 
 
 def _admit(sources: Sources) -> ResponseReturnValue | None:
-    if (
-        request.path in OPEN_PATHS
-        or request.path.startswith(OIDC_PATH)
-        or _ONE_TIME_LINK.fullmatch(request.path)
-    ):
+    if request.path in OPEN_PATHS or _ONE_TIME_LINK.fullmatch(request.path):
         return None
     token = session.get("token")
     user = None

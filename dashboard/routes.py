@@ -25,6 +25,7 @@ PageName = Literal[
 ]
 
 TRIAGE_PATH, LIVE_PATH, SIGN_IN_PATH, SIGN_OUT_PATH = "/", "/live", "/sign-in", "/sign-out"
+OIDC_PATH, OIDC_RETURN_PATH = f"{SIGN_IN_PATH}/oidc", f"{SIGN_IN_PATH}/oidc/return"
 FLAGS_PATH, QUALITY_PATH, EXPORT_PATH = "/flags", "/quality", "/export"
 ADMIN_PATH, MY_DATA_PATH, ACCOUNT_PATH, HELP_PATH = "/admin", "/my-data", "/account", "/help"
 

@@ -6,9 +6,9 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import waitress.server
 
@@ -20,13 +20,22 @@ THREADS = 8
 """Callbacks take milliseconds and wait for SQLite; eight serve a ward and leave two cores to the jobs."""
 
 
+TIMEOUT_S = 60
+"""A worker that answers nothing for so long is replaced; the slowest page takes a second or two."""
+
+
 class _WsgiServer(Protocol):
     def run(self) -> None: ...
     def close(self) -> None: ...
 
 
 def serve(
-    installation: Installation, host: str, port: int, ready: Callable[[str], None] = lambda _address: None
+    installation: Installation,
+    host: str,
+    port: int,
+    ready: Callable[[str], None] = lambda _address: None,
+    *,
+    workers: int = 0,
 ) -> None:
     """Serve the dashboard; return after SIGINT or SIGTERM.
 
@@ -34,18 +43,24 @@ def serve(
     ----------
     ready : callable
         Called with the address once connections are accepted.
+    workers : int
+        Processes of gunicorn; 0 serves in this process, with waitress.
 
     Raises
     ------
     ConfigError
-        If the address cannot be listened on.
+        If the address cannot be listened on, or gunicorn is asked for and missing.
     """
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    if workers:
+        _serve_with_gunicorn(installation, _bound(host, port), workers, lambda: ready(address))
+        return
     app = create_app(installation)
     try:
-        server = _listen(app.server, host, port)
+        server = _listen(app.server, _bound(host, port))
         try:
             with _stop_on_sigterm():
-                ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+                ready(address)
                 server.run()
         except KeyboardInterrupt:
             pass
@@ -55,20 +70,62 @@ def serve(
         app.sources.close()
 
 
-def _listen(application: object, host: str, port: int) -> _WsgiServer:
-    # A socket of ours: waitress would leave a half-made server behind where it cannot bind.
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a listening socket: of ours, so that both servers fail alike where it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        bound = socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         said = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         state = "is in use" if getattr(error, "errno", 0) == errno.EADDRINUSE else "cannot be listened on"
         raise ConfigError(f"Port {port} on {host} {state} ({said}); choose another with --port") from None
+
+
+def _listen(application: object, bound: socket.socket) -> _WsgiServer:
     create = cast("Callable[..., _WsgiServer]", vars(waitress.server)["create_server"])
     # Proxy headers are passed on: the gate decides which of them count.
     return create(
         application, sockets=[bound], threads=THREADS, ident=None, clear_untrusted_proxy_headers=False
     )
+
+
+def _serve_with_gunicorn(
+    installation: Installation, bound: socket.socket, workers: int, ready: Callable[[], None]
+) -> None:
+    """Serve in several processes, each with an application of its own, until a signal ends them all."""
+    try:
+        from gunicorn.app.base import BaseApplication  # noqa: PLC0415 - an extra, and not for Windows
+    except ImportError:
+        raise ConfigError(
+            f"{workers} workers are asked for, and gunicorn is missing: pip install 'evenkeel[production]', "
+            "or serve with --workers 0"
+        ) from None
+
+    descriptor = bound.detach()  # gunicorn closes it
+
+    def tell(_arbiter: object) -> None:
+        ready()
+
+    class Application(BaseApplication):
+        def load_config(self) -> None:
+            settings: dict[str, object] = {
+                "bind": f"fd://{descriptor}",
+                "workers": workers,
+                "worker_class": "gthread",
+                "threads": THREADS // 2,
+                "timeout": TIMEOUT_S,
+                "control_socket_disable": True,
+                "when_ready": tell,
+                "loglevel": "warning",
+            }
+            for name, value in settings.items():
+                self.cfg.set(name, value)
+
+        def load(self) -> Any:  # noqa: ANN401 - gunicorn's type of an application
+            return create_app(installation).server
+
+    with suppress(SystemExit):  # gunicorn's way to return
+        Application().run()
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Signing in and out: plain pages that work without scripts."""
 
+from functools import partial
+
 from flask import Blueprint, Response, make_response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 
@@ -21,17 +23,11 @@ _LINK_IS_GONE = "This link was used already or is older than 30 minutes. Ask for
 def sign_in_pages(sources: Sources) -> Blueprint:
     """Return the pages `/sign-in`, `/sign-in/once/<token>`, `/sign-out` and `/health`."""
     pages = Blueprint("sign_in", __name__)
-    accounts = sources.registry.accounts
-
-    def enter(user: User, how: str) -> ResponseReturnValue:
-        _leave(sources)
-        session["token"] = accounts.open_session(user, request.remote_addr or "")
-        audit(sources, user.name, "sign-in", detail=how)
-        return redirect(TRIAGE_PATH, 303)
+    accounts, form = sources.registry.accounts, partial(_form, sources)
 
     def refuse(name: str, reason: str, status: int) -> Response:
         audit(sources, name, "sign-in", is_allowed=False, detail=reason)
-        return _form(reason, status)
+        return form(reason, status)
 
     def submit() -> ResponseReturnValue:
         name = request.form.get("username", "").strip()
@@ -39,12 +35,12 @@ def sign_in_pages(sources: Sources) -> Blueprint:
             user = accounts.check_password(name, request.form.get("password", ""), request.remote_addr or "")
         except RefusedError as refused:
             return refuse(name, str(refused), 429)
-        return enter(user, "password") if user else refuse(name, _NOT_FOUND_TOGETHER, 401)
+        return enter(sources, user, "password") if user else refuse(name, _NOT_FOUND_TOGETHER, 401)
 
     def redeem(token: str) -> ResponseReturnValue:
         user = accounts.redeem_link(token)
         if user:
-            return enter(user, "one-time link")
+            return enter(sources, user, "one-time link")
         audit(sources, "", "sign-in", is_allowed=False, detail="one-time link is used or too old")
         return message_page("This link cannot be used", _LINK_IS_GONE), 403
 
@@ -54,7 +50,7 @@ def sign_in_pages(sources: Sources) -> Blueprint:
         return redirect(SIGN_IN_PATH, 303)
 
     pages.add_url_rule(
-        SIGN_IN_PATH, "form", lambda: _form(_ENDED if "ended" in request.args else "", 200), methods=["GET"]
+        SIGN_IN_PATH, "form", lambda: form(_ENDED if "ended" in request.args else "", 200), methods=["GET"]
     )
     pages.add_url_rule(SIGN_IN_PATH, "submit", submit, methods=["POST"])
     pages.add_url_rule(f"{SIGN_IN_PATH}/once/<token>", "once", _once, methods=["GET"])
@@ -62,6 +58,14 @@ def sign_in_pages(sources: Sources) -> Blueprint:
     pages.add_url_rule(SIGN_OUT_PATH, "sign_out", sign_out, methods=["POST"])
     pages.add_url_rule("/health", "health", lambda: Response("ok\n", mimetype="text/plain"), methods=["GET"])
     return pages
+
+
+def enter(sources: Sources, user: User, how: str) -> ResponseReturnValue:
+    """Open a session for somebody who has shown who they are, and go to the first page."""
+    _leave(sources)
+    session["token"] = sources.registry.accounts.open_session(user, request.remote_addr or "")
+    audit(sources, user.name, "sign-in", detail=how)
+    return redirect(TRIAGE_PATH, 303)
 
 
 def _leave(sources: Sources) -> None:
@@ -72,9 +76,14 @@ def _leave(sources: Sources) -> None:
     session.clear()
 
 
-def _form(message: str, status: int) -> Response:
-    name = request.form.get("username", "")
-    page = render_template("sign_in.html", title="Sign in · evenkeel", message=message, name=name)
+def _form(sources: Sources, message: str, status: int) -> Response:
+    page = render_template(
+        "sign_in.html",
+        title="Sign in · evenkeel",
+        message=message,
+        name=request.form.get("username", ""),
+        provider=sources.settings.oidc.label if sources.settings.oidc.issuer else "",
+    )
     return make_response(page, status)
 
 

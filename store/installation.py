@@ -105,6 +105,14 @@ class Installation:
             )
         return held
 
+    def keep_secret(self, name: str, text: str) -> Path:
+        """Write a secret for whoever owns the installation, replacing an older one; return where it is."""
+        path = self._directory("secrets") / name
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(f"{text}\n")
+        return path
+
     def _directory(self, name: str) -> Path:
         path = self.home / name
         try:

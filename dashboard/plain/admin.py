@@ -1,6 +1,5 @@
 """Administration: who may sign in, whom they look after, who is signed in, what was done, how jobs went."""
 
-import secrets
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import cast, get_args
@@ -12,23 +11,17 @@ from werkzeug.exceptions import BadRequest
 from dashboard.gate import audit, signed_in_user
 from dashboard.plain.forms import attempt, field, fields
 from dashboard.plain.requests import Request, open_requests
-from dashboard.routes import ADMIN_PATH
+from dashboard.routes import ADMIN_PATH, SIGN_IN_PATH
 from dashboard.sources import Sources
 from dashboard.words import age_text
 from store.errors import ConfigError
-from store.registry.accounts import Role, User
+from store.registry.accounts import Role, User, new_password
 from store.registry.jobs import JobRun
 from store.times import iso_time, parse_time_ns
 
 AUDIT_PATH = f"{ADMIN_PATH}/audit"
 _AUDIT_SHOWN = 200
 _JOBS_SHOWN = 30
-_PASSWORD_BYTES = 15
-
-
-def new_password() -> str:
-    """Return a password nobody chose: 120 bits."""
-    return secrets.token_urlsafe(_PASSWORD_BYTES)
 
 
 def admin_pages(sources: Sources) -> Blueprint:
@@ -129,7 +122,8 @@ def _add_user(sources: Sources) -> Mapping[str, str]:
 
 def _link(sources: Sources, user: User) -> Mapping[str, str]:
     token = sources.registry.accounts.create_link(user)
-    return {"name": user.name, "link": f"{request.host_url}sign-in/once/{token}"}
+    address = sources.settings.dashboard.public_url or request.host_url.rstrip("/")
+    return {"name": user.name, "link": f"{address}{SIGN_IN_PATH}/once/{token}"}
 
 
 def _user(sources: Sources) -> User:

@@ -1,5 +1,6 @@
 """A patient's own page: what is collected, since when, who looked; pause; ask to take part no longer."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from flask import Blueprint, render_template
@@ -20,7 +21,7 @@ from store.units import NS_PER_S
 
 PAUSES_H: Mapping[str, int] = {"1": 1, "8": 8, "24": 24, "168": 168}
 TECHNICAL = frozenset({LINK_STATE.name, DEVICE_CLOCK.name, COLLECTOR.name})
-_LOOKS_SHOWN = 20
+_LOOKS_READ, _LOOKS_SHOWN = 2000, 14
 _LOOKS = frozenset({"view", "view assessments", "view flag"})
 
 
@@ -83,12 +84,16 @@ def _streams(sources: Sources, subject: Subject) -> Sequence[Mapping[str, str | 
     return sorted(found, key=lambda each: bool(each["is_technical"]))
 
 
-def _looks(sources: Sources, subject: Subject) -> list[tuple[str, str]]:
-    """Return who opened the person's data last: when, and in which role."""
+def _looks(sources: Sources, subject: Subject) -> list[tuple[str, str, int]]:
+    """Return who opened the person's data, newest day first: in which role, and how often."""
     roles = {user.name: user.role for user in sources.registry.accounts.users()}
-    entries = sources.registry.audit.search(subject_id=subject.subject_id, limit=10 * _LOOKS_SHOWN)
-    looks = [entry for entry in entries if entry.action in _LOOKS and entry.is_allowed][:_LOOKS_SHOWN]
-    return [(_moment(entry.at_ns, subject.zone), roles.get(entry.actor, "somebody")) for entry in looks]
+    entries = sources.registry.audit.search(subject_id=subject.subject_id, limit=_LOOKS_READ)
+    looks: Counter[tuple[str, str]] = Counter()
+    for entry in entries:
+        if entry.action in _LOOKS and entry.is_allowed:
+            day = date_text(local_time(entry.at_ns, subject.zone).date())
+            looks[day, roles.get(entry.actor, "somebody")] += 1
+    return [(day, role, times) for (day, role), times in looks.items()][:_LOOKS_SHOWN]
 
 
 def _moment(at_ns: int, zone: str) -> str:

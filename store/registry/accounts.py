@@ -72,6 +72,11 @@ class Session:
     address: str
 
 
+def new_password() -> str:
+    """Return a password that nobody chose: 120 bits."""
+    return secrets.token_urlsafe(15)
+
+
 class Accounts:
     """Users and sessions of one registry."""
 
