@@ -4,7 +4,9 @@ from dash import Input, Output, dcc, html
 from dash.development.base_component import Component
 from flask import has_request_context, request
 
+from dashboard.compare import connect_compare
 from dashboard.gate import audit, csrf_token, install_gate, signed_in_user, visible_subject
+from dashboard.happenings import connect_happenings
 from dashboard.live import connect_live, live_layout
 from dashboard.night import connect_night
 from dashboard.patient import connect_patient, patient_layout
@@ -14,7 +16,9 @@ from dashboard.routes import DASH_PAGES, route_of
 from dashboard.shell import Shell, new_server
 from dashboard.sign_in import sign_in_pages
 from dashboard.sources import Sources
+from dashboard.summary import summary_layout
 from dashboard.triage import connect_triage, triage_layout
+from dashboard.zoom import connect_zoom
 from store.installation import Installation
 
 LAYOUT_PATH = "/_dash-layout"
@@ -61,6 +65,9 @@ def _connect(app: Shell, sources: Sources) -> None:
     connect_live(app, sources)
     connect_patient(app, sources)
     connect_night(app, sources)
+    connect_zoom(app, sources)
+    connect_compare(app, sources)
+    connect_happenings(app, sources)
 
 
 def _layout(sources: Sources) -> Component:
@@ -86,7 +93,7 @@ def _page(sources: Sources, path: object) -> Component:
     if subject is None:
         return _nobody()
     audit(sources, signed_in_user().name, "view", subject_id=subject.subject_id)
-    return patient_layout(sources, subject)
+    return (summary_layout if route.page == "summary" else patient_layout)(sources, subject)
 
 
 def _nobody() -> Component:

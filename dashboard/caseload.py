@@ -2,24 +2,24 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboard.markers import Series, series_of
 from dashboard.pulse import Pulse, newest_pulse
 from dashboard.sources import Sources
 from dashboard.words import LEVELS, local_time
 from features.nights import Nights, nocturnal_bounds_ns, read_nights
-from features.specs import spec_named
-from models.baseline import Band, personal_band
-from models.rule import JUDGED_FEATURES
 from models.standing import Standing, State, standing
 from store.nights import night_of
 from store.registry.flags import StoredFlag
 from store.registry.people import Subject
 from store.streams import RR_INTERVAL
+from store.units import NS_PER_S
 
 SHOWN_NIGHTS = 90
 """As many as a chart of one column shows apart."""
@@ -33,8 +33,8 @@ class Patient:
     ----------
     nights : Nights
         Up to the last night that is over, whether or not it brought data.
-    bands : mapping of feature name to Band
-        Of the features that are judged.
+    series : mapping of marker key to Series
+        What the person has of each marker, with the own band.
     flags : tuple of StoredFlag
         Newest first.
     pulse : Pulse or None
@@ -44,7 +44,7 @@ class Patient:
 
     subject: Subject
     nights: Nights
-    bands: Mapping[str, Band]
+    series: Mapping[str, Series]
     flags: tuple[StoredFlag, ...]
     standing: Standing
     pulse: Pulse | None
@@ -87,19 +87,13 @@ def read_patient(sources: Sources, subject: Subject, flags: Sequence[StoredFlag]
     own = sources.registry.flags.of_subject(subject_id) if flags is None else flags
     now_ns = sources.clock.now_ns()
     stored = read_nights(sources.store, subject_id)
-    nights = through_night(stored, night_of(now_ns, subject.zone) - timedelta(days=1))
-    bands = {
-        name: personal_band(
-            nights.values[name], is_log_scaled=spec_named(name).is_log_scaled, settings=settings.flags
-        )
-        for name in JUDGED_FEATURES
-    }
+    nights = through_night(until_night(stored, last_ended(sources, subject)), before_today(sources, subject))
     today = local_time(now_ns, subject.zone).date()
     pulse = newest_pulse(sources.store, subject_id)
     return Patient(
         subject=subject,
         nights=nights,
-        bands=bands,
+        series=series_of(nights, settings.flags),
         flags=tuple(own),
         standing=standing(nights, own, today, settings.flags),
         pulse=pulse,
@@ -107,13 +101,72 @@ def read_patient(sources: Sources, subject: Subject, flags: Sequence[StoredFlag]
     )
 
 
+def before_today(sources: Sources, subject: Subject) -> date:
+    """Return the last night whose noon is over: from then on its data are missing if they are not there."""
+    return night_of(sources.clock.now_ns(), subject.zone) - timedelta(days=1)
+
+
+def last_ended(sources: Sources, subject: Subject) -> date:
+    """Return the last night whose nocturnal hours are over; the one that runs would look like a poor one."""
+    now_ns = sources.clock.now_ns()
+    night = night_of(now_ns, subject.zone)
+    end_ns = nocturnal_bounds_ns(night, subject.zone, sources.settings.features)[1]
+    return night if end_ns <= now_ns else night - timedelta(days=1)
+
+
 def read_case_load(sources: Sources, people: Sequence[Subject]) -> list[Patient]:
-    """Read everything about some people, most concerning first."""
+    """Read everything about some people, most concerning first.
+
+    Nights and standing are computed again only where a job has run, a flag has moved or a night has ended
+    since the last reading.
+    """
     by_subject: defaultdict[str, list[StoredFlag]] = defaultdict(list)
     for stored in sources.registry.flags.all():
         by_subject[stored.flag.subject_id].append(stored)
-    patients = [read_patient(sources, subject, by_subject[subject.subject_id]) for subject in people]
+    runs = tuple(run.ended_ns if run else None for run in map(sources.registry.jobs.latest, _JOBS))
+    patients = [_remembered(sources, subject, by_subject[subject.subject_id], runs) for subject in people]
     return sorted(patients, key=lambda patient: patient.rank)
+
+
+_JOBS = ("features", "flags")
+_FORGET_AFTER_NS = 600 * NS_PER_S
+"""Whatever else may change nights is seen after ten minutes."""
+
+
+def _remembered(
+    sources: Sources, subject: Subject, flags: Sequence[StoredFlag], runs: tuple[int | None, ...]
+) -> Patient:
+    now_ns = sources.clock.now_ns()
+    version = (
+        runs,
+        tuple(flags),
+        last_ended(sources, subject),
+        local_time(now_ns, subject.zone).date(),
+    )
+    held: tuple[Any, int, Patient] | None = sources.remembered.get(subject.subject_id)
+    if held is not None and held[0] == version and 0 <= now_ns - held[1] < _FORGET_AFTER_NS:
+        newest = sources.pulses.of(sources.store, subject.subject_id, now_ns)
+        last_ns = max((t for t in (held[2].last_data_ns, newest and newest.at_ns) if t), default=None)
+        return replace(held[2], subject=subject, pulse=newest, last_data_ns=last_ns)
+    read = read_patient(sources, subject, flags)
+    sources.remembered[subject.subject_id] = (version, now_ns, read)
+    return read
+
+
+def until_night(nights: Nights, last: date) -> Nights:
+    """Return the nights up to `last`."""
+    surplus = (nights.nights[-1] - last).days if len(nights) else 0
+    if surplus <= 0:
+        return nights
+    kept = slice(0, max(0, len(nights) - surplus))
+    return Nights(
+        nights.subject_id,
+        nights.nights[kept],
+        {name: values[kept] for name, values in nights.values.items()},
+        nights.coverage_frac[kept],
+        nights.reasons[kept],
+        nights.zones[kept],
+    )
 
 
 def through_night(nights: Nights, last: date) -> Nights:

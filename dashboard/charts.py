@@ -40,20 +40,30 @@ class Chart:
     height_px: int
     table: Component
 
-    def card(self) -> Component:
-        """Return the card with heading, key, drawing and table."""
+    def card(self, beside: Component | None = None, below: Component | None = None) -> Component:
+        """Return the card with heading, key, drawing and table, and something beside or below the drawing."""
         heading_id = f"{self.chart_id}-heading"
-        title = html.Div([html.H2(self.heading, id=heading_id), html.P(self.key)], className="title")
+        key = html.P(self.key) if self.key else None
+        title = html.Div([html.H2(self.heading, id=heading_id), key], className="title")
         graph = dcc.Graph(
             id=self.chart_id,
             figure=self.figure,
             config=CONFIG,  # pyright: ignore[reportArgumentType] - Dash does not know the newer keys
             style={"height": f"{self.height_px}px"},
         )
-        drawing = html.Div(graph, role="img", **aria(label=self.sentence))
+        drawing = html.Div(graph, role="img", className="drawing", **aria(label=self.sentence))
+        if beside is not None:
+            drawing = html.Div([beside, drawing], className="beside")
         table = html.Div(self.table, id=f"{self.chart_id}-table", className="table-scroll", tabIndex=0)
         return html.Section(
-            [title, drawing, html.Details([html.Summary("Show as table"), table])],
+            [
+                title,
+                drawing,
+                below,
+                html.Details(
+                    [html.Summary(["Table", html.Span(f" of {self.heading}", className="unseen")]), table]
+                ),
+            ],
             className="card chart",
             **aria(labelledby=heading_id),
         )

@@ -9,8 +9,8 @@ from dash.development.base_component import Component
 
 from dashboard.caseload import Patient
 from dashboard.charts import Chart, table_of
-from dashboard.figures import night_figure
 from dashboard.gate import subject_at
+from dashboard.night_figures import night_figure
 from dashboard.shell import Shell
 from dashboard.sources import Sources
 from dashboard.words import local_time, morning_text, number_text, percent_text, span_text

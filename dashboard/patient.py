@@ -1,6 +1,7 @@
 """One patient: who and which wearables, the last minutes, tiles, flags with reasons, trends, one night."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,27 @@ from numpy.typing import NDArray
 
 from dashboard.caseload import Patient, newest_data_ns, read_patient
 from dashboard.charts import Chart, aria, badge_simulated, table_of
-from dashboard.figures import LIVE_SPAN_S, live_figure
-from dashboard.gate import subject_at, worn_sensors
+from dashboard.compare import compare_panel
+from dashboard.figures import Figure, Mark, marks_of
+from dashboard.gate import signed_in_user, subject_at, worn_sensors
+from dashboard.happenings import happenings_panel, readable_annotations
 from dashboard.live import battery_text, pulse_text, sign_of_life
 from dashboard.night import night_panel
+from dashboard.night_figures import LIVE_SPAN_S, live_figure
 from dashboard.pulse import newest_battery, newest_pulse, read_pulses
+from dashboard.rhythm import heart_card, heart_grid, worn_card
+from dashboard.routes import CARERS, assessments_path, summary_path
 from dashboard.shell import Shell
 from dashboard.sources import Sources
 from dashboard.trends import flags_panel, tiles, trend_charts
 from dashboard.words import LEVELS, age_text, date_text, local_time, number_text, sentence_case
+from dashboard.zoom import zoom_card
 from store.registry.people import Sensor, Subject
+from store.streams import ACTIVITY_EPOCH, RR_INTERVAL, SLEEP_STAGE
 from store.units import NS_PER_S
 
 REFRESH_EVERY_MS = 1_000
+_CONSENTS = ((RR_INTERVAL, "heart"), (ACTIVITY_EPOCH, "movement"), (SLEEP_STAGE, "sleep"))
 _TABLE_STEP_S = 30
 
 Moving = tuple[list[Component], list[Component | str], dict[str, Any], Component, list[Component]]
@@ -32,42 +41,83 @@ def patient_layout(sources: Sources, subject: Subject) -> Component:
     """Return the page of a patient that whoever asks may see."""
     patient = read_patient(sources, subject)
     number, sign, figure, table, facts = moving_parts(sources, subject)
-    live_tile = html.Section(
-        [
-            html.H2("Heart rate now"),
-            html.P(number, id="live-number", className="big"),
-            html.P(sign, id="live-sign", className="sign"),
-        ],
-        className="card tile now",
-    )
-    live_chart = Chart(
-        chart_id="live-chart",
-        heading="Heart rate, last 5 minutes",
-        key="as the wearable reports it",
-        sentence="Heart rate of the last five minutes as the wearable reports it; the table has its values.",
-        figure=figure,
-        height_px=200,
-        table=table,
-    )
+    annotations = readable_annotations(sources, subject)
+    assessments = sources.registry.assessments.of_subject(subject.subject_id)
+    marks = marks_of(patient.flags, annotations)
+    today = local_time(sources.clock.now_ns(), subject.zone).date()
+    rasters = _rasters(sources, patient, marks)
     return html.Div(
         [
-            _header(patient, facts),
-            html.Div([live_tile, *tiles(patient, sources.settings.flags)], className="tiles"),
-            flags_panel(patient),
+            _header(patient, facts, consent_text(sources, subject)),
+            html.Div(tiles(patient, sources.settings.flags), className="tiles"),
+            html.Div(
+                [flags_panel(patient), happenings_panel(annotations, today)], className="columns reasons"
+            ),
             html.Div(
                 [
-                    html.Div(trend_charts(patient), className="column"),
+                    html.Div([*trend_charts(patient, marks, assessments), *rasters.left], className="column"),
                     html.Div(
-                        [live_chart.card(), night_panel(sources, patient)],
+                        [
+                            _live_card(number, sign, figure, table),
+                            night_panel(sources, patient),
+                            *rasters.right,
+                        ],
                         className="column",
                     ),
                 ],
                 className="columns",
             ),
+            compare_panel(patient),
             dcc.Interval(id="patient-timer", interval=REFRESH_EVERY_MS),
         ],
-        className="page",
+        className="page patient",
     )
+
+
+@dataclass(frozen=True)
+class _Rasters:
+    left: list[Component]
+    right: list[Component]
+
+
+def _rasters(sources: Sources, patient: Patient, marks: Sequence[Mark]) -> _Rasters:
+    """Return what is drawn of days against hours; nothing before the first night."""
+    if not len(patient.nights):
+        return _Rasters([], [])
+    grid = heart_grid(sources, patient)
+    left = [worn_card(sources, patient, grid, marks), zoom_card(grid)]
+    return _Rasters(left, [heart_card(patient, grid, marks)])
+
+
+def _live_card(
+    number: list[Component], sign: list[Component | str], figure: Figure, table: Component
+) -> Component:
+    chart = Chart(
+        chart_id="live-chart",
+        heading="Heart rate now",
+        key="last 5 minutes, as the wearable reports it",
+        sentence="Heart rate of the last five minutes as the wearable reports it; the table has its values.",
+        figure=figure,
+        height_px=130,
+        table=table,
+    )
+    now = html.Div(
+        [html.P(number, id="live-number", className="big"), html.P(sign, id="live-sign", className="sign")],
+        className="now",
+    )
+    return chart.card(beside=now)
+
+
+def consent_text(sources: Sources, subject: Subject) -> str:
+    """Say what the patient agrees to now."""
+    given = [
+        label
+        for stream, label in _CONSENTS
+        if sources.registry.consents.is_given(subject.subject_id, stream.name)
+    ]
+    if len(given) == len(_CONSENTS):
+        return "Agrees to heart, movement and sleep"
+    return f"Agrees to {', '.join(given)} only" if given else "Has withdrawn consent"
 
 
 def connect_patient(app: Shell, sources: Sources) -> None:
@@ -126,35 +176,43 @@ def _facts(sources: Sources, subject: Subject, now_ns: int, last_data_ns: int | 
     return [html.Li(fact) for fact in facts]
 
 
-def _header(patient: Patient, facts: list[Component]) -> Component:
+def _header(patient: Patient, facts: list[Component], consent: str) -> Component:
     subject, held = patient.subject, patient.standing
     level = LEVELS[held.state]
+    chip = html.Span(
+        [html.Span(level.shape, **aria(hidden="true")), f" {sentence_case(held.state.value)}"],
+        className=f"level {level.class_name}",
+    )
     return html.Div(
         [
             html.Div(
                 [
                     html.H1([subject.subject_id, html.Span(subject.display_name, className="display-name")]),
                     badge_simulated() if subject.is_simulated else None,
+                    chip,
+                    html.Span(f"since {date_text(held.since)}" if held.since else "", className="since"),
+                    *_links(subject),
                 ],
                 className="who",
             ),
-            html.Div(
-                [
-                    html.Span(
-                        [
-                            html.Span(level.shape, **aria(hidden="true")),
-                            f" {sentence_case(held.state.value)}",
-                        ],
-                        className=f"level {level.class_name}",
-                    ),
-                    html.Span(f" since {date_text(held.since)}" if held.since else "", className="since"),
-                ],
-                className="stands",
-            ),
-            html.Ul(facts, id="facts", className="facts"),
+            html.Ul([*facts], id="facts", className="facts"),
+            html.P(consent, className="quiet consent"),
         ],
         className="card patient-head",
     )
+
+
+def _links(subject: Subject) -> list[Component]:
+    role = signed_in_user().role
+    links = [("Write down a scale", assessments_path(subject.subject_id))] if role in CARERS else []
+    links.append(("Summary to print", summary_path(subject.subject_id)))
+    return [
+        html.Nav(
+            [html.A(text, href=path, className="button") for text, path in links],
+            className="links",
+            **aria(label="Of this patient"),
+        )
+    ]
 
 
 def _worn_text(worn: Sequence[Sensor]) -> str:

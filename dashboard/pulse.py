@@ -13,8 +13,9 @@ LIVE_WITHIN_S = 15
 """Straps send about once a second and the collector writes within seconds; older is no current heart rate."""
 SILENT_WITHIN_S = 300
 """For five minutes a wearable that went silent stays in the live list, marked as silent, then it leaves."""
-
-
+BOARD_S = 3
+SILENT_BOARD_S = 60
+"""A list of a thousand people must not ask the store a thousand times each few seconds."""
 AHEAD_WITHIN_S = 60
 """Clocks of gateways differ by seconds; a sample from further ahead has a wrong clock."""
 
@@ -54,6 +55,25 @@ class Battery:
 
     at_ns: int
     level_pct: float
+
+
+class PulseBoard:
+    """The newest heart rate of everybody, read at most every few seconds, however many pages ask."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[int, Pulse | None]] = {}
+
+    def of(self, store: TimeSeriesStore, subject_id: str, now_ns: int) -> Pulse | None:
+        """Return the newest pulse of a person, at most `BOARD_S` old; of who is silent, a minute."""
+        held = self._held.get(subject_id)
+        if held is not None:
+            read_ns, pulse = held
+            is_silent = pulse is None or not pulse.is_recent(now_ns)
+            if 0 <= now_ns - read_ns < (SILENT_BOARD_S if is_silent else BOARD_S) * NS_PER_S:
+                return pulse
+        pulse = newest_pulse(store, subject_id)
+        self._held[subject_id] = now_ns, pulse
+        return pulse
 
 
 def newest_pulse(store: TimeSeriesStore, subject_id: str) -> Pulse | None:

@@ -12,6 +12,7 @@ from store.registry.people import SUBJECT_ID
 PageName = Literal[
     "triage",
     "patient",
+    "summary",
     "assessments",
     "live",
     "flags",
@@ -39,6 +40,7 @@ ROLES: Mapping[PageName, frozenset[Role]] = MappingProxyType[PageName, frozenset
     {
         "triage": READERS,
         "patient": READERS,
+        "summary": READERS,
         "assessments": CARERS,
         "live": READERS,
         "flags": CARERS,
@@ -54,7 +56,7 @@ ROLES: Mapping[PageName, frozenset[Role]] = MappingProxyType[PageName, frozenset
 """Which roles open a page. An administrator gives access and reads no patient; a patient reads the own
 data."""
 
-DASH_PAGES: frozenset[PageName] = frozenset({"triage", "patient", "live"})
+DASH_PAGES: frozenset[PageName] = frozenset({"triage", "patient", "summary", "live"})
 """Pages that Dash draws; the others are made whole on the server (`dashboard/plain`)."""
 
 HOME: Mapping[Role, str] = MappingProxyType({"admin": ADMIN_PATH, "patient": MY_DATA_PATH})
@@ -64,6 +66,7 @@ _SUBJECT = f"(?P<subject>{SUBJECT_ID.pattern})"
 _PAGES: tuple[tuple[re.Pattern[str], PageName], ...] = (
     (re.compile("/"), "triage"),
     (re.compile(f"/patient/{_SUBJECT}/?"), "patient"),
+    (re.compile(f"/patient/{_SUBJECT}/summary"), "summary"),
     (re.compile(f"/patient/{_SUBJECT}/assessments"), "assessments"),
     (re.compile("/live/?"), "live"),
     (re.compile("/flags"), "flags"),
@@ -129,3 +132,8 @@ def flag_path(flag_id: int) -> str:
 def assessments_path(subject_id: str) -> str:
     """Return the address at which a patient's scales are written down."""
     return f"{patient_path(subject_id)}/assessments"
+
+
+def summary_path(subject_id: str) -> str:
+    """Return the address of a patient's sheet to print."""
+    return f"{patient_path(subject_id)}/summary"

@@ -63,7 +63,7 @@ NAVIGATION: list[NavEntry] = [
 
 PAGES_WITHOUT_CHARTS = frozenset({"triage", "live"})
 """Plotly is half of all code a browser loads; pages without a chart go without it."""
-PAGES_WITHOUT_GRID = frozenset({"patient", "live"})
+PAGES_WITHOUT_GRID = frozenset({"patient", "summary", "live"})
 """The same of AG Grid. A page that is in neither set loads both."""
 
 

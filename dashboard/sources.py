@@ -1,9 +1,11 @@
 """What the pages are made from: the samples, the registry, the clock and the settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from configs.settings import Settings
+from dashboard.pulse import PulseBoard
 from store.clock import Clock
 from store.installation import Installation
 from store.registry.registry import Registry
@@ -12,7 +14,15 @@ from store.timeseries import TimeSeriesStore
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Open handles on one installation, shared by every request."""
+    """Open handles on one installation, shared by every request.
+
+    Attributes
+    ----------
+    pulses : PulseBoard
+        The newest heart rates, read once for everybody who looks.
+    remembered : dict
+        What was computed of each person, by subject, with the version it is of.
+    """
 
     store: TimeSeriesStore
     registry: Registry
@@ -20,6 +30,8 @@ class Sources:
     settings: Settings
     secret: bytes
     home: Path
+    pulses: PulseBoard = field(default_factory=PulseBoard)
+    remembered: dict[str, tuple[Any, int, Any]] = field(default_factory=dict[str, tuple[Any, int, Any]])
 
     @classmethod
     def open(cls, installation: Installation) -> "Sources":

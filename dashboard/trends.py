@@ -9,76 +9,102 @@ from dash.development.base_component import Component
 from configs.settings import FlagSettings
 from dashboard.caseload import SHOWN_NIGHTS, Patient
 from dashboard.charts import Chart, aria, table_of
-from dashboard.figures import coverage_figure, nightly_figure
-from dashboard.words import (
-    MISSING,
-    date_text,
-    day_text,
-    digits_apart,
-    number_text,
-    percent_text,
-    sentence_case,
-    span_text,
-)
-from features.specs import FeatureSpec, spec_named
+from dashboard.figures import Mark
+from dashboard.gate import signed_in_user
+from dashboard.markers import MARKERS, Marker, Series, outside_counts, recent_median
+from dashboard.routes import ROLES, flag_path
+from dashboard.trend_figures import assessments_figure, band_words, series_figure
+from dashboard.words import MISSING, date_text, day_text, number_text, percent_text, sentence_case
+from features.specs import spec_named
+from store.registry.assessments import INSTRUMENTS, Assessment
 from store.registry.flags import StoredFlag
+
+_KEYS = ("hrv", "heart", "sleep", "timing", "activity")
+_CHART_IDS = {"hrv": "rmssd-chart", "heart": "mean-chart"}
+_HEIGHTS_PX = {"hrv": 170}
 
 
 def tiles(patient: Patient, settings: FlagSettings) -> list[Component]:
-    """Return the newest night in numbers: value, against own normal, and whether the data suffice."""
-    nights = patient.nights
-    if not len(nights):
-        return [_tile("Last night", [MISSING], "No night yet")]
-    night = day_text(nights.nights[-1])
-    rmssd = spec_named("rmssd_ms")
-    recent = nights.coverage_frac[-settings.judged_nights :]
-    enough = int((np.nan_to_num(recent, nan=0.0) >= rmssd.min_coverage_frac).sum())
-    return [
-        _feature_tile(patient, rmssd, night, settings),
-        _feature_tile(patient, spec_named("mean_hr_bpm"), night, settings),
-        _tile(
-            f"Recorded, night to {night}",
-            [percent_text(float(nights.coverage_frac[-1]))],
-            nights.reasons[-1] or f"Enough to judge ({percent_text(rmssd.min_coverage_frac)} needed)",
-        ),
-        _tile(
-            f"Nights with enough data, of the last {settings.judged_nights}",
-            [str(enough)],
-            f"{settings.nights_outside} needed to judge a change",
-        ),
-    ]
+    """Return six numbers of the last nights: value, against the own band, and whether the data suffice."""
+    judged = settings.judged_nights
+    return [*(_marker_tile(patient, key, settings) for key in _KEYS), _recorded_tile(patient, judged)]
 
 
-def _feature_tile(patient: Patient, spec: FeatureSpec, night: str, settings: FlagSettings) -> Component:
-    value, band = float(patient.nights.values[spec.name][-1]), patient.bands[spec.name]
-    low, high, usual = (float(edge[-1]) for edge in (band.low, band.high, band.usual))
-    digits = digits_apart(value, low, high)
-    own = f"own band {span_text(low, high, digits)} (usual {number_text(usual, digits)})"
+def _marker_tile(patient: Patient, key: str, settings: FlagSettings) -> Component:
+    series, judged = patient.series.get(key), settings.judged_nights
+    if series is None:
+        marker = next(marker for marker in MARKERS if marker.key == key)
+        return _tile(marker.label, MISSING, "", "not recorded so far", "quiet")
+    marker, band = series.marker, series.band
+    value, held = recent_median(series, judged)
+    if not held:
+        said = f"no value in {judged} nights" if len(patient.nights) else "no night yet"
+        return _tile(marker.label, MISSING, "", said, "quiet", _learning(series, settings))
+    usual, low, high = (float(edge[-1]) for edge in (band.usual, band.low, band.high))
+    number, unit = _apart(marker, value)
     if np.isnan(usual):
-        own = f"own band: learning, {band.valid_nights[-1]} of {settings.min_valid_nights} nights"
-    is_outside = value < low or value > high
-    if np.isnan(value):
-        is_empty = np.isnan(patient.nights.coverage_frac[-1])
-        said = f"{patient.nights.reasons[-1] if is_empty else 'Too little data'}; {own}"
-    elif np.isnan(usual):
-        said = sentence_case(own)
-    else:
-        said = f"{'▼ Below' if value < low else '▲ Above' if value > high else 'Within'} {own}"
+        return _tile(marker.label, number, unit, _learning(series, settings), "quiet", _held(held, judged))
+    below, above = outside_counts(series, judged)
+    side = "above" if above > below else "below"
+    shape = {"above": "▲", "below": "▼"}[side] if below + above else ""
+    is_many = max(below, above) >= settings.nights_outside
+    counted = f"{max(below, above)} of {held} nights {side} own band" if below + above else "within own band"
+    difference = marker.difference_said(value, usual)
     return _tile(
-        f"{spec.label}, night to {night}",
-        [number_text(value, digits), spec.unit],
-        said,
-        is_outside=is_outside,
+        marker.label,
+        number,
+        unit,
+        f"{shape} {counted}".strip(),
+        "outside" if is_many else "said",
+        f"{difference + ', ' if difference else ''}{band_words(marker, low, high, usual)}",
     )
 
 
-def _tile(label: str, value: Sequence[str], said: str, *, is_outside: bool = False) -> Component:
-    unit = html.Span(f" {value[1]}", className="unit") if len(value) > 1 else None
+def _apart(marker: Marker, value: float) -> tuple[str, str]:
+    """Return number and unit apart, so that the unit can be small."""
+    said = marker.said(value)
+    unit = f" {marker.unit}"
+    if marker.unit and said.endswith(unit):
+        return said.removesuffix(unit), marker.unit
+    return said, ""
+
+
+def _learning(series: Series, settings: FlagSettings) -> str:
+    known = int(series.band.valid_nights[-1])
+    return (
+        ""
+        if known >= settings.min_valid_nights
+        else f"own band: learning, {known} of {settings.min_valid_nights} nights"
+    )
+
+
+def _held(held: int, judged: int) -> str:
+    return f"median of {held} of the last {judged} nights"
+
+
+def _recorded_tile(patient: Patient, judged: int) -> Component:
+    nights = patient.nights
+    needed = spec_named("rmssd_ms").min_coverage_frac
+    recent = np.nan_to_num(nights.coverage_frac[-judged:])
+    enough = int((recent >= needed).sum())
+    mean = percent_text(float(recent.mean())) if len(recent) else MISSING
+    return _tile(
+        f"Recorded, last {judged} nights",
+        mean,
+        "",
+        f"{enough} of {judged} nights enough to judge",
+        "said" if enough * 2 > judged else "short",
+        f"a night needs {percent_text(needed)}",
+    )
+
+
+def _tile(label: str, number: str, unit: str, said: str, look: str, quiet: str = "") -> Component:
     return html.Section(
         [
             html.H2(label),
-            html.P([value[0], unit], className="big"),
-            html.P(said, className="outside" if is_outside else "said"),
+            html.P([number, html.Span(f" {unit}", className="unit") if unit else None], className="big"),
+            html.P(said, className=look),
+            html.P(quiet, className="quiet") if quiet else None,
         ],
         className="card tile",
     )
@@ -92,7 +118,7 @@ def flags_panel(patient: Patient) -> Component:
         listed = html.P(
             ["No flag so far. ", html.Span("A missing flag is no reassurance.", className="quiet")]
         )
-    return html.Section([html.H2("Flags, newest first"), listed], className="card")
+    return html.Section([html.H2("Flags, newest first"), listed], className="card flags-card")
 
 
 def _flag(stored: StoredFlag) -> Component:
@@ -102,27 +128,36 @@ def _flag(stored: StoredFlag) -> Component:
         f"{percent_text(flag.coverage_frac)} of the judged nights had enough data · "
         f"rule {flag.detector_id}, settings {flag.config_hash[:8]}"
     )
+    owner = f" · {stored.assigned_to}" if stored.assigned_to else ""
     return html.Li(
         [
             html.Span("◆", className="flag-shape", **aria(hidden="true")),
-            html.B(date_text(flag.night)),
-            html.Span(stored.state, className="state"),
-            html.P(f"{sentence_case(flag.reason)}. Since {day_text(flag.since)}."),
+            _flag_link(stored),
+            html.Span(f"{stored.state}{owner}", className="state"),
+            html.Span(f"since {day_text(flag.since)}", className="quiet since"),
+            html.P(f"{sentence_case(flag.reason)}."),
             html.P(how, className="quiet"),
         ]
     )
 
 
-def trend_charts(patient: Patient) -> list[Component]:
-    """Return the nightly charts of the last months."""
+def _flag_link(stored: StoredFlag) -> Component:
+    """Return the day of a flag, a link to its review for those who review."""
+    day = date_text(stored.flag.night)
+    is_reviewer = signed_in_user().role in ROLES["flag"]
+    return html.A(day, href=flag_path(stored.flag_id), className="strong") if is_reviewer else html.B(day)
+
+
+def trend_charts(
+    patient: Patient, marks: Sequence[Mark] = (), assessments: Sequence[Assessment] = ()
+) -> list[Component]:
+    """Return the nightly charts of the last months, one axis of nights below the other."""
     if not len(patient.nights):
         said = "No night yet. A night appears here after it is over and its beats have arrived."
         return [html.Section([html.H2("Nights"), html.P(said, className="quiet")], className="card")]
-    charts = [
-        _nightly_chart(patient, spec_named(name), f"{name.split('_')[0]}-chart", height)
-        for name, height in (("rmssd_ms", 240), ("mean_hr_bpm", 200))
-    ]
-    return [*_older(patient), *charts, _coverage_chart(patient)]
+    charts = [_series_chart(patient, patient.series[key], marks) for key in _KEYS if key in patient.series]
+    scales = [_assessments_chart(patient, assessments, marks)] if assessments else []
+    return [*_older(patient), *charts, *scales]
 
 
 def _older(patient: Patient) -> list[Component]:
@@ -137,51 +172,65 @@ def _older(patient: Patient) -> list[Component]:
     return [html.P(said, className="card notice older")]
 
 
-def _nightly_chart(patient: Patient, spec: FeatureSpec, chart_id: str, height_px: int) -> Component:
-    nights, band = patient.nights, patient.bands[spec.name]
-    columns = (nights.values[spec.name], band.usual, band.low, band.high)
-    rows = _night_rows(patient, lambda at: [number_text(float(column[at]), 1) for column in columns])
+def _series_chart(patient: Patient, series: Series, marks: Sequence[Mark]) -> Component:
+    marker, band = series.marker, series.band
+    columns = (series.values, band.usual, band.low, band.high)
+    rows = _night_rows(patient, lambda at: [marker.said(float(column[at]), 1) for column in columns])
     return Chart(
-        chart_id=chart_id,
-        heading=f"{spec.label} by night, {spec.unit}",
-        key="shaded: own band · dotted: usual · diamond: outside the band · dashed: flag",
-        sentence=_nightly_sentence(patient, spec),
-        figure=nightly_figure(spec, nights, band, patient.flags, patient.shown),
-        height_px=height_px,
-        table=table_of(["Night to", spec.label, "Usual", "Band from", "Band to"], rows),
+        chart_id=_CHART_IDS.get(marker.key, f"{marker.key}-chart"),
+        heading=f"{marker.label}, {marker.unit}".removesuffix(", "),
+        key="shaded: own band · diamond: outside it" if marker.key == "hrv" else "",
+        sentence=_series_sentence(patient, series),
+        figure=series_figure(series, patient.nights.nights, patient.shown, marks),
+        height_px=_HEIGHTS_PX.get(marker.key, 138),
+        table=table_of(["Night to", marker.label, "Usual", "Band from", "Band to"], rows),
     ).card()
 
 
-def _nightly_sentence(patient: Patient, spec: FeatureSpec) -> str:
-    nights, band = patient.nights, patient.bands[spec.name]
-    shown = patient.shown
-    values, low, high = nights.values[spec.name][shown], band.low[shown], band.high[shown]
+def _series_sentence(patient: Patient, series: Series) -> str:
+    marker, shown = series.marker, patient.shown
+    values, days = series.values[shown], patient.nights.nights[shown]
     if not np.isfinite(values).any():
-        return f"{spec.label} by night: no night with enough data yet."
-    outside = int(((values < low) | (values > high)).sum())
-    newest = int(np.flatnonzero(np.isfinite(values))[-1])
+        return f"{marker.label} by night: no night with enough data yet."
+    outside, newest = int(series.is_outside[shown].sum()), int(np.flatnonzero(np.isfinite(values))[-1])
+    low, high, usual = (
+        float(edge[shown][newest]) for edge in (series.band.low, series.band.high, series.band.usual)
+    )
+    own = "own band: learning" if np.isnan(usual) else band_words(marker, low, high, usual)
     return (
-        f"{spec.label} of {int(np.isfinite(values).sum())} nights, {len(values)} shown; "
-        f"{outside} outside the own band. Newest, {day_text(nights.nights[shown][newest])}: "
-        f"{number_text(float(values[newest]))} {spec.unit}, "
-        f"own band {span_text(float(low[newest]), float(high[newest]))}."
+        f"{marker.label} of {int(np.isfinite(values).sum())} nights, {len(values)} shown; "
+        f"{outside} outside the own band. Newest, {day_text(days[newest])}: "
+        f"{marker.said(float(values[newest]))}, {own}."
     )
 
 
-def _coverage_chart(patient: Patient) -> Component:
-    nights, needed, shown = patient.nights, spec_named("rmssd_ms").min_coverage_frac, patient.shown
-    enough = int((np.nan_to_num(nights.coverage_frac[shown], nan=0.0) >= needed).sum())
-    rows = _night_rows(
-        patient, lambda at: [percent_text(float(nights.coverage_frac[at])), nights.reasons[at] or "enough"]
-    )
+def _assessments_chart(
+    patient: Patient, assessments: Sequence[Assessment], marks: Sequence[Mark]
+) -> Component:
+    days = patient.nights.nights[patient.shown]
+    shown = [each for each in assessments if days[0] <= each.on <= days[-1]] or list(assessments[-1:])
+    newest = max(assessments, key=lambda each: each.on)
+    rows = [
+        [
+            date_text(each.on),
+            each.instrument,
+            str(each.total),
+            str(INSTRUMENTS[each.instrument].highest_total),
+        ]
+        for each in sorted(assessments, key=lambda each: each.on, reverse=True)
+    ]
+    names = ", ".join(sorted({each.instrument for each in shown}))
     return Chart(
-        chart_id="coverage-chart",
-        heading="Recorded by night, %",
-        key="gold: not recorded · dotted: needed to judge the night",
-        sentence=f"{enough} of {len(nights.nights[shown])} nights shown had enough data to be judged.",
-        figure=coverage_figure(nights, needed, shown),
-        height_px=110,
-        table=table_of(["Night to", "Recorded", "Why values are missing"], rows),
+        chart_id="assessments-chart",
+        heading="Assessments",
+        key=f"{names}, labelled with the total",
+        sentence=(
+            f"{len(shown)} assessments ({names}) in the time shown. Newest: {newest.instrument} on "
+            f"{date_text(newest.on)}, {newest.total} of {INSTRUMENTS[newest.instrument].highest_total}."
+        ),
+        figure=assessments_figure(shown, days, marks),
+        height_px=140,
+        table=table_of(["Day", "Scale", "Total", "Highest"], rows),
     ).card()
 
 

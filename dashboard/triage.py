@@ -1,6 +1,9 @@
 """The list of a user's patients, most concerning first: who, how far from usual, why, since when."""
 
+import re
 from collections import Counter
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import dash_ag_grid as dag
@@ -11,14 +14,15 @@ from numpy.typing import NDArray
 
 from dashboard.caseload import Patient, read_case_load
 from dashboard.charts import aria
-from dashboard.gate import visible_people
-from dashboard.pulse import newest_pulse
+from dashboard.gate import signed_in_user, visible_people
+from dashboard.markers import Series
+from dashboard.pulse import Pulse
 from dashboard.routes import patient_path
 from dashboard.shell import Shell
 from dashboard.sources import Sources
-from dashboard.words import LEVELS, age_text, sentence_case
-from features.specs import spec_named
+from dashboard.words import LEVELS, age_text, local_time, sentence_case
 from models.standing import State
+from store.registry.assessments import Assessment
 from store.units import NS_PER_MS
 
 SHOWN_NIGHTS = 28
@@ -26,12 +30,27 @@ ROWS_EVERY_MS = 60_000
 """Nights and flags change once a day; a minute is soon enough."""
 PULSES_EVERY_MS = 5_000
 """A glance at who is streaming; the live page moves every second."""
+SPARKLINES = (("hrv", "HRV"), ("sleep", "Sleep"), ("activity", "Activity"), ("heart", "Resting heart"))
+LIMIT_Z = 3.5
+"""Further from usual than this is drawn at the edge."""
+_STEPS = 70
+_FIRST_CODE = 35
+"""`#`: from here on printable letters stand for values; a blank is a missing night."""
 _SHORT_LIST = 30
 """Up to so many rows the page is as long as the list; longer lists scroll and draw only what is in sight."""
+_ROW_PX = 46
 _THEME = (
-    "themeQuartz.withParams({fontFamily: 'inherit', fontSize: 13, foregroundColor: '#20303c', "
-    "accentColor: '#1f3a5f', borderColor: '#d5dde4', headerBackgroundColor: '#f4f6f8', "
-    "wrapperBorderRadius: 8, cellHorizontalPadding: 10, rowHeight: 44})"
+    "themeQuartz.withParams({fontFamily: 'inherit', fontSize: 13, foregroundColor: '#1b2a35', "
+    "accentColor: '#1f3a5f', borderColor: '#dde4ea', headerBackgroundColor: '#f8fafb', "
+    "headerTextColor: '#566572', headerFontWeight: 550, headerFontSize: 12, rowHoverColor: '#f3f7fb', "
+    "columnBorder: false, headerColumnBorder: false, headerColumnResizeHandleColor: 'transparent', "
+    "wrapperBorderRadius: 10, cellHorizontalPadding: 9})"
+)
+_IN_BRACKETS = re.compile(r" \([^)]*\)")
+_VIEWS = (
+    ("mine", "Mine", "Patients whose newest flag is assigned to me"),
+    ("new", "New since I looked", "Flags raised after I last opened the patient"),
+    ("silent", "No data > 48 h", "Nothing arrived for two days"),
 )
 
 Row = dict[str, Any]
@@ -45,36 +64,13 @@ def triage_layout(sources: Sources) -> Component:
         return html.Div([html.Div(html.H1("Patients"), className="page-head"), nobody], className="page")
     return html.Div(
         [
-            html.Div(
-                [
-                    html.H1("Patients"),
-                    html.Ul(
-                        _counts(rows),
-                        id="triage-counts",
-                        className="counts",
-                        **aria(label="How many stand where"),
-                    ),
-                    html.Div(
-                        [
-                            html.Label("Filter", htmlFor="triage-filter"),
-                            dcc.Input(
-                                id="triage-filter",
-                                type="search",
-                                placeholder="Name, level, reason",
-                                debounce=False,
-                                autoComplete="off",
-                            ),
-                        ],
-                        className="filter",
-                    ),
-                ],
-                className="page-head",
-            ),
+            html.Div([html.H1("Patients"), _search()], className="page-head"),
+            html.Div(_views(rows), id="triage-counts", className="views", role="group", **aria(label="Show")),
             _grid(rows),
             html.P(
-                "Against each person's own normal, never against others. Shaded: own band; diamond: a night "
-                "outside it; gold: not recorded. Nights are local to each patient, named by their morning. "
-                "Enter or a click opens a patient.",
+                "Against each person's own normal, never against others. Band: own usual range; diamond: a "
+                "night outside it; gold: not recorded. Nights are local to each patient, named by their "
+                "morning. Enter or a click opens a patient; / goes to the search.",
                 className="quiet legend",
             ),
             dcc.Interval(id="triage-rows-timer", interval=ROWS_EVERY_MS),
@@ -83,8 +79,19 @@ def triage_layout(sources: Sources) -> Component:
             dcc.Store(id="triage-shown-pulses"),
             dcc.Store(id="triage-shown-filter"),
         ],
-        className="page",
+        className="page triage",
     )
+
+
+def _search() -> Component:
+    field = dcc.Input(
+        id="triage-filter",
+        type="search",
+        placeholder="Name, level, reason",
+        debounce=False,
+        autoComplete="off",
+    )
+    return html.Div([html.Label("Search", htmlFor="triage-filter"), field], className="filter")
 
 
 def connect_triage(app: Shell, sources: Sources) -> None:
@@ -92,7 +99,7 @@ def connect_triage(app: Shell, sources: Sources) -> None:
 
     def refresh_rows(_: object) -> tuple[list[Row], list[Component]]:
         rows = triage_rows(sources)
-        return rows, _counts(rows)
+        return rows, _views(rows)
 
     def refresh_pulses(_: object) -> dict[str, Row]:
         return pulse_cells(sources)
@@ -111,9 +118,18 @@ def connect_triage(app: Shell, sources: Sources) -> None:
 
 def triage_rows(sources: Sources) -> list[Row]:
     """Return one row for each patient of whoever asks, most concerning first."""
-    now_ns = sources.clock.now_ns()
-    patients = read_case_load(sources, visible_people(sources))
-    return [_row(patient, at, now_ns) for at, patient in enumerate(patients)]
+    now_ns, user = sources.clock.now_ns(), signed_in_user()
+    people = visible_people(sources)
+    patients = read_case_load(sources, people)
+    assessed = sources.registry.assessments.newest()
+    seen = sources.registry.audit.newest_by_subject(user.name, "view")
+    rows: list[Row] = []
+    for order, patient in enumerate(patients):
+        subject_id = patient.subject.subject_id
+        row = _row(patient, order, now_ns) | _flag_cells(patient, user.name, seen.get(subject_id))
+        row["assessed"] = _assessment_text(assessed.get(subject_id), patient, now_ns)
+        rows.append(row)
+    return rows
 
 
 def pulse_cells(sources: Sources) -> dict[str, Row]:
@@ -122,24 +138,28 @@ def pulse_cells(sources: Sources) -> dict[str, Row]:
     worn = set(sources.registry.people.worn_now().values())
     visible = (person.subject_id for person in visible_people(sources))
     found = {
-        subject_id: newest_pulse(sources.store, subject_id) for subject_id in visible if subject_id in worn
+        subject_id: sources.pulses.of(sources.store, subject_id, now_ns)
+        for subject_id in visible
+        if subject_id in worn
     }
     return {
-        subject_id: {
-            "last_ms": pulse.at_ns // NS_PER_MS,
-            "last": age_text(now_ns - pulse.at_ns),
-            "bpm": pulse.heart_rate_bpm if pulse.is_live(now_ns) else None,
-        }
+        subject_id: _last_cells(pulse.at_ns, pulse, now_ns)
         for subject_id, pulse in found.items()
         if pulse is not None
     }
 
 
+def _last_cells(last_ns: int | None, pulse: Pulse | None, now_ns: int) -> Row:
+    return {
+        "last_ms": None if last_ns is None else last_ns // NS_PER_MS,
+        "last": "never" if last_ns is None else age_text(now_ns - last_ns),
+        "bpm": pulse.heart_rate_bpm if pulse and pulse.is_live(now_ns) else None,
+    }
+
+
 def _row(patient: Patient, order: int, now_ns: int) -> Row:
-    subject, held, pulse = patient.subject, patient.standing, patient.pulse
-    band = patient.bands["rmssd_ms"]
-    series = {"value": patient.nights.values["rmssd_ms"], "low": band.low, "high": band.high}
-    last_ns = patient.last_data_ns
+    subject, held = patient.subject, patient.standing
+    today = local_time(now_ns, subject.zone).date()
     return {
         "subject_id": subject.subject_id,
         "href": patient_path(subject.subject_id),
@@ -149,14 +169,76 @@ def _row(patient: Patient, order: int, now_ns: int) -> Row:
         "level": sentence_case(held.state.value),
         "shape": LEVELS[held.state].shape,
         "fill": LEVELS[held.state].class_name,
-        "why": held.reason,
+        "why": _IN_BRACKETS.sub("", held.reason),
         "since": held.since.isoformat() if held.since else "",
-        "rmssd": {name: _cells(_padded(values)) for name, values in series.items()},
-        "coverage": _cells(_padded(np.nan_to_num(patient.nights.coverage_frac)), digits=2),
-        "last_ms": None if last_ns is None else last_ns // NS_PER_MS,
-        "last": "never" if last_ns is None else age_text(now_ns - last_ns),
-        "bpm": pulse.heart_rate_bpm if pulse and pulse.is_live(now_ns) else None,
+        "days": (today - held.since).days if held.since else None,
+        **{key: drawn_z(patient.series.get(key)) for key, _ in SPARKLINES},
+        "coverage": drawn_shares(patient.nights.coverage_frac),
+        **_last_cells(patient.last_data_ns, patient.pulse, now_ns),
     }
+
+
+def _flag_cells(patient: Patient, user_name: str, seen_ns: int | None) -> Row:
+    """Return who looks after the newest flag and where it stands; blank once it is no longer shown."""
+    newest = patient.flags[0] if patient.flags else None
+    if newest is None:
+        return {"owner": "", "status": "", "is_mine": False, "is_new": False}
+    is_new = newest.state == "open" and newest.raised_ns > (seen_ns or 0)
+    return {
+        "owner": newest.assigned_to or "",
+        "status": "new" if is_new else newest.state,
+        "is_mine": newest.assigned_to == user_name and newest.state != "resolved",
+        "is_new": is_new,
+    }
+
+
+def _assessment_text(newest: Assessment | None, patient: Patient, now_ns: int) -> str:
+    if newest is None:
+        return ""
+    days = _days_ago(newest.on, patient, now_ns)
+    return f"{newest.instrument} {newest.total}, {days} d"
+
+
+def _days_ago(day: date, patient: Patient, now_ns: int) -> int:
+    return max(0, (local_time(now_ns, patient.subject.zone).date() - day).days)
+
+
+def drawn_z(series: Series | None) -> str:
+    """Return the newest nights, a letter each: the distance from usual in robust SD, blank where missing.
+
+    Without an own band the distance is from the person's own median so far; the first letter says from which
+    night on there is a band.
+    """
+    if series is None:
+        return ""
+    values, z = (_padded(each) for each in (series.values, series.band.z))
+    has_band = np.isfinite(_padded(series.band.usual))
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return ""
+    if not has_band.all():
+        middle = float(np.median(known))
+        spread = max(1.4826 * float(np.median(np.abs(known - middle))), 0.03 * abs(middle), 1e-9)
+        z = np.where(has_band, z, (values - middle) / spread)
+    begin = int(np.argmax(has_band)) if has_band.any() else SHOWN_NIGHTS
+    return chr(_FIRST_CODE + begin) + _letters(np.where(np.isfinite(values), z, np.nan))
+
+
+def _letters(z: NDArray[np.float64]) -> str:
+    """Return z as letters, `LIMIT_Z` and beyond as the first and the last."""
+    steps = np.rint((np.clip(np.nan_to_num(z), -LIMIT_Z, LIMIT_Z) + LIMIT_Z) * _STEPS / (2 * LIMIT_Z))
+    codes = np.where(np.isnan(z), ord(" "), steps + _FIRST_CODE).astype(np.uint8)
+    return codes.tobytes().decode("ascii")
+
+
+def drawn_shares(coverage_frac: NDArray[np.float64]) -> str:
+    """Return the recorded share of the newest nights, a digit each; blank before the first night.
+
+    >>> drawn_shares(np.array([0.99, np.nan]))[-3:]
+    ' 90'
+    """
+    recent = np.nan_to_num(coverage_frac[-SHOWN_NIGHTS:])
+    return "".join(str(int(share * 9.99)) for share in recent.clip(0, 1).tolist()).rjust(SHOWN_NIGHTS)
 
 
 def _padded(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -165,20 +247,34 @@ def _padded(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([np.full(SHOWN_NIGHTS - len(recent), np.nan), recent])
 
 
-def _cells(values: NDArray[np.float64], digits: int = 1) -> list[float | None]:
-    return [round(value, digits) if np.isfinite(value) else None for value in values.tolist()]
-
-
-def _counts(rows: list[Row]) -> list[Component]:
+def _views(rows: list[Row]) -> list[Component]:
+    """Return the buttons that choose whom to see, each with how many these are."""
     of_level = Counter(str(row["level"]) for row in rows)
     states = sorted(LEVELS, key=lambda state: LEVELS[state].rank)
-    return [_count(state, of_level[sentence_case(state.value)]) for state in states]
+    everybody = _view("all", "All", len(rows), "Everybody in my case-load")
+    levels = [_level_view(state, of_level) for state in states]
+    counts: Mapping[str, int] = {
+        "mine": sum(bool(row["is_mine"]) for row in rows),
+        "new": sum(bool(row["is_new"]) for row in rows),
+    }
+    saved = [_view(name, label, counts.get(name), said) for name, label, said in _VIEWS]
+    return [everybody, *levels, html.Span(className="divider"), *saved]
 
 
-def _count(state: State, count: int) -> Component:
-    level = LEVELS[state]
+def _level_view(state: State, of_level: Counter[str]) -> Component:
+    level, word = LEVELS[state], sentence_case(state.value)
     shape = html.Span(level.shape, className=f"shape {level.class_name}", **aria(hidden="true"))
-    return html.Li([shape, html.B(str(count)), f" {state.value}"], className="" if count else "none")
+    return _view(level.class_name, word, of_level[word], f"Only: {state.value}", shape)
+
+
+def _view(name: str, label: str, count: int | None, said: str, shape: Component | None = None) -> Component:
+    number = html.B("" if count is None else str(count), className="count", **{"data-count": name})  # pyright: ignore[reportArgumentType] - a data attribute
+    return html.Button(
+        [shape, label, number],
+        title=said,
+        className="view" if count != 0 else "view none",
+        **{"data-view": name},  # pyright: ignore[reportArgumentType] - a data attribute
+    )
 
 
 def _grid(rows: list[Row]) -> Component:
@@ -195,30 +291,31 @@ def _grid(rows: list[Row]) -> Component:
         dashGridOptions={
             "theme": {"function": _THEME},
             "domLayout": "autoHeight" if is_short else "normal",
-            "headerHeight": 38,
+            "headerHeight": 36,
+            "rowHeight": _ROW_PX,
             "ensureDomOrder": True,
             "animateRows": False,
         },
-        style={"width": "100%"} | ({} if is_short else {"height": "calc(100vh - 190px)"}),
+        style={"width": "100%"} | ({} if is_short else {"height": "calc(100vh - 232px)"}),
     )
 
 
 def _columns() -> list[dict[str, Any]]:
-    spec = spec_named("rmssd_ms")
     by_order = {"function": "byOrder(valueA, valueB, nodeA, nodeB)"}
     by_age = {"function": "byAge(valueA, valueB, nodeA, nodeB)"}
     searched = {"getQuickFilterText": {"function": "patientText(params)"}}
     drawn = {"sortable": False, "cellDataType": False, "getQuickFilterText": {"function": "unsearched()"}}
-    wrapped = {"wrapText": True, "autoHeight": True, "cellClass": "why"}
     return [
-        _column("level", "Level", 188, renderer="Level", comparator=by_order, pinned="left"),
-        _column("subject_id", "Patient", 186, renderer="Patient", pinned="left", **searched),
-        {"field": "why", "headerName": "Why", "flex": 1, "minWidth": 280, **wrapped},
-        _column("since", "Since", 84, renderer="Day"),
-        _column("rmssd", f"{spec.label}, {SHOWN_NIGHTS} nights", 184, renderer="Sparkline", **drawn),
-        _column("coverage", f"Recorded, {SHOWN_NIGHTS} nights", 158, renderer="CoverageBars", **drawn),
-        _column("last", "Last data", 98, renderer="Plain", comparator=by_age),
-        _column("bpm", "Heart rate", 126, renderer="HeartRate"),
+        _column("level", "Level", 148, renderer="Level", comparator=by_order, pinned="left"),
+        _column("subject_id", "Patient", 160, renderer="Patient", pinned="left", **searched),
+        {"field": "why", "headerName": "Why", "flex": 1, "minWidth": 186, "cellRenderer": "Why"},
+        _column("days", "Days", 56, renderer="Days"),
+        *(_column(key, name, 98, renderer="Sparkline", **drawn) for key, name in SPARKLINES),
+        _column("coverage", "Recorded", 94, renderer="CoverageBars", **drawn),
+        _column("last", "Last data", 88, renderer="LastData", comparator=by_age),
+        _column("assessed", "Assessed", 96, renderer="Plain"),
+        _column("owner", "Owner", 74, renderer="Plain"),
+        _column("status", "Status", 92, renderer="Status"),
     ]
 
 

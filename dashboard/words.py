@@ -97,3 +97,28 @@ def digits_apart(value: float, low: float, high: float) -> int:
     """
     is_outside = value < low or value > high
     return int(is_outside and number_text(value) in (number_text(low), number_text(high)))
+
+
+def clock_text(hours: float) -> str:
+    """Return hours from midnight, before it negative, as a time of day.
+
+    >>> clock_text(-0.5)
+    '23:30'
+    """
+    minutes = round(hours * 60) % (24 * 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def duration_text(hours: float) -> str:
+    """Return a length of time as `7 h 05`.
+
+    >>> duration_text(7.08)
+    '7 h 05'
+    """
+    minutes = round(hours * 60)
+    return f"{minutes // 60} h {minutes % 60:02d}" if minutes >= 60 else f"{minutes} min"
+
+
+def grouped_text(value: float) -> str:
+    """Return a large number with thin spaces between thousands."""
+    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}") if math.isfinite(value) else MISSING

@@ -6,8 +6,8 @@
   const make = function () {
     return window.React.createElement.apply(null, arguments);
   };
-  const WIDTH = 164, HEIGHT = 30, EDGE = 4;
-  const BAR_WIDTH = 138, BAR_HEIGHT = 22;
+  const WIDTH = 80, HEIGHT = 30, EDGE = 4, LIMIT_Z = 3.5, STEPS = 70, FIRST_CODE = 35, BAND_Z = 2;
+  const BAR_WIDTH = 76, BAR_HEIGHT = 20;
 
   cells.Level = function (props) {
     const row = props.data;
@@ -24,26 +24,33 @@
       row.name ? make("span", { className: "display-name" }, row.name) : null);
   };
 
-  cells.Day = function (props) {
-    if (!props.value) return "–";
-    const day = new Date(props.value + "T00:00:00Z");
-    return day.toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+  cells.Why = function (props) {
+    return make("span", { className: "why", title: props.value }, props.value);
+  };
+
+  cells.Days = function (props) {
+    if (props.value === null || props.value === undefined) return make("span", { className: "quiet" }, "–");
+    return props.value + " d";
   };
 
   cells.Plain = function (props) {
-    return props.value;
+    return props.value || make("span", { className: "quiet" }, "–");
   };
 
-  cells.HeartRate = function (props) {
-    if (props.value === null || props.value === undefined) return make("span", { className: "quiet" }, "–");
-    return make("span", { className: "live-cell" },
-      make("span", { className: "shape-live", "aria-hidden": true }, "●"), " ",
-      make("b", null, Math.round(props.value)), make("span", { className: "unit" }, " beats/min"));
+  cells.Status = function (props) {
+    if (!props.value) return make("span", { className: "quiet" }, "–");
+    return make("span", { className: "state state-" + props.value }, props.value);
   };
 
-  function isNumber(value) {
-    return typeof value === "number";
-  }
+  cells.LastData = function (props) {
+    const bpm = props.data.bpm;
+    if (bpm === null || bpm === undefined) return props.value;
+    return make("span", { className: "patient-cell" },
+      make("span", null, props.value),
+      make("span", { className: "live-cell" },
+        make("span", { className: "shape-live", "aria-hidden": true }, "●"), " ",
+        make("b", null, Math.round(bpm)), make("span", { className: "unit" }, "/min")));
+  };
 
   function runs(isHeld, length) {
     const found = [];
@@ -59,94 +66,64 @@
     return found;
   }
 
-  function scaleOf(series) {
-    const all = series.value.concat(series.low, series.high).filter(isNumber);
-    const low = Math.min.apply(null, all), span = Math.max.apply(null, all) - low || 1;
-    const step = (WIDTH - 2 * EDGE) / Math.max(1, series.value.length - 1);
-    return {
-      x: function (at) { return EDGE + at * step; },
-      y: function (value) { return HEIGHT - EDGE - ((value - low) / span) * (HEIGHT - 2 * EDGE); },
-      half: step / 2,
-    };
-  }
-
-  function bandPath(series, scale, run) {
-    const upper = [], lower = [];
-    const add = function (x, at) {
-      upper.push(x.toFixed(1) + " " + scale.y(series.high[at]).toFixed(1));
-      lower.unshift(x.toFixed(1) + " " + scale.y(series.low[at]).toFixed(1));
-    };
-    add(Math.max(0, scale.x(run[0]) - scale.half), run[0]);
-    for (let at = run[0]; at < run[1]; at++) add(scale.x(at), at);
-    add(Math.min(WIDTH, scale.x(run[1] - 1) + scale.half), run[1] - 1);
-    return "M" + upper.concat(lower).join("L") + "Z";
-  }
-
-  function linePath(series, scale, run) {
-    const points = [];
-    for (let at = run[0]; at < run[1]; at++) {
-      points.push(scale.x(at).toFixed(1) + " " + scale.y(series.value[at]).toFixed(1));
+  /* A letter for each night: the distance from usual in robust SD; the first letter is where the band begins. */
+  function decode(text) {
+    const z = [];
+    for (let at = 1; at < text.length; at++) {
+      const code = text.charCodeAt(at);
+      z.push(code === 32 ? null : ((code - FIRST_CODE) * 2 * LIMIT_Z) / STEPS - LIMIT_Z);
     }
-    return "M" + points.join("L");
+    return { z: z, begin: text.charCodeAt(0) - FIRST_CODE };
   }
 
-  function isOutside(series, at) {
-    const value = series.value[at];
-    return isNumber(value) && isNumber(series.low[at]) && (value < series.low[at] || value > series.high[at]);
-  }
-
-  function dot(series, scale, at) {
-    return make("circle", { key: "d" + at, className: "spark-dot", cx: scale.x(at), cy: scale.y(series.value[at]), r: 1.8 });
-  }
-
-  function diamond(series, scale, at) {
-    const x = scale.x(at).toFixed(1), y = (scale.y(series.value[at]) - 3.4).toFixed(1);
-    return make("path", { key: "o" + at, className: "spark-outside", d: "M" + x + " " + y + "l3.4 3.4-3.4 3.4-3.4-3.4z" });
-  }
-
-  function sparkWords(series) {
-    const length = series.value.length;
-    const missing = series.value.filter(function (value) { return !isNumber(value); }).length;
-    let outside = 0;
-    for (let at = 0; at < length; at++) outside += isOutside(series, at) ? 1 : 0;
-    return length + " nights: " + outside + " outside own band, " + missing + " without a value";
+  function y(z) {
+    return HEIGHT / 2 - (z / LIMIT_Z) * (HEIGHT / 2 - EDGE);
   }
 
   cells.Sparkline = function (props) {
-    const series = props.value;
-    if (!series || !series.value.some(isNumber)) return make("span", { className: "quiet" }, "no night yet");
-    const scale = scaleOf(series), length = series.value.length, parts = [];
-    runs(function (at) { return isNumber(series.low[at]); }, length).forEach(function (run) {
-      parts.push(make("path", { key: "b" + run[0], className: "spark-band", d: bandPath(series, scale, run) }));
+    if (!props.value) return make("span", { className: "quiet" }, "–");
+    const series = decode(props.value), z = series.z, length = z.length, parts = [];
+    const step = (WIDTH - 2 * EDGE) / Math.max(1, length - 1);
+    const x = function (at) { return EDGE + at * step; };
+    const place = function (at) { return x(at).toFixed(1) + " " + y(z[at]).toFixed(1); };
+    const isOutside = function (at) { return at >= series.begin && z[at] !== null && Math.abs(z[at]) > BAND_Z; };
+    if (series.begin < length) {
+      const left = Math.max(0, x(series.begin) - step / 2);
+      parts.push(make("rect", { key: "b", className: "spark-band", x: left, y: y(BAND_Z), width: WIDTH - left, height: y(-BAND_Z) - y(BAND_Z), rx: 1.5 }));
+    }
+    let missing = 0, outside = 0;
+    runs(function (at) { return z[at] !== null; }, length).forEach(function (run) {
+      const points = [];
+      for (let at = run[0]; at < run[1]; at++) points.push(place(at));
+      if (points.length > 1) parts.push(make("path", { key: "l" + run[0], className: "spark-line", d: "M" + points.join("L") }));
+      else parts.push(make("circle", { key: "c" + run[0], className: "spark-dot", cx: x(run[0]), cy: y(z[run[0]]), r: 1.5 }));
     });
-    runs(function (at) { return isNumber(series.value[at]); }, length).forEach(function (run) {
-      if (run[1] - run[0] > 1) {
-        parts.push(make("path", { key: "l" + run[0], className: "spark-line", d: linePath(series, scale, run) }));
-      } else {
-        parts.push(dot(series, scale, run[0]));
-      }
-    });
-    for (let at = 0; at < length; at++) if (isOutside(series, at)) parts.push(diamond(series, scale, at));
-    return make("svg", { role: "img", "aria-label": sparkWords(series), width: WIDTH, height: HEIGHT, className: "spark" }, parts);
+    for (let at = 0; at < length; at++) {
+      if (z[at] === null) missing += 1;
+      if (!isOutside(at)) continue;
+      outside += 1;
+      parts.push(make("path", { key: "o" + at, className: "spark-outside", d: "M" + x(at).toFixed(1) + " " + (y(z[at]) - 2.8).toFixed(1) + "l2.8 2.8-2.8 2.8-2.8-2.8z" }));
+    }
+    const said = length + " nights: " + outside + " outside own band, " + missing + " without a value";
+    return make("svg", { role: "img", "aria-label": said, width: WIDTH, height: HEIGHT, className: "spark" }, parts);
   };
 
-  /* null: before the person's first night; 0: a night of which nothing arrived. */
+  /* A digit for each night: tenths recorded; blank before the person's first night. */
   cells.CoverageBars = function (props) {
-    const coverage = props.value, nights = coverage.filter(isNumber);
-    if (!nights.length) return make("span", { className: "quiet" }, "no night yet");
-    const step = BAR_WIDTH / coverage.length, parts = [];
-    const bar = function (name, at, y, height) {
-      parts.push(make("rect", {
-        key: name + at, className: "bar-" + name, x: at * step, y: y, width: step - 1, height: height,
-      }));
+    const text = (props.value || "").trim(), first = (props.value || "").length - text.length;
+    if (!text) return make("span", { className: "quiet" }, "–");
+    const step = BAR_WIDTH / props.value.length, parts = [];
+    let sum = 0;
+    const bar = function (name, at, top, height) {
+      parts.push(make("rect", { key: name + at, className: "bar-" + name, x: at * step, y: top, width: step - 0.7, height: height }));
     };
-    coverage.forEach(function (frac, at) {
-      if (!isNumber(frac)) return;
-      bar("missing", at, 0, (1 - frac) * BAR_HEIGHT);
-      bar("covered", at, (1 - frac) * BAR_HEIGHT, frac * BAR_HEIGHT);
-    });
-    const mean = nights.reduce(function (sum, frac) { return sum + frac; }, 0) / nights.length;
-    const said = Math.round(100 * mean) + " % of " + nights.length + " nights recorded";
+    for (let at = first; at < props.value.length; at++) {
+      const share = Number(props.value[at]) / 9;
+      sum += share;
+      if (share < 1) bar("missing", at, 0, (1 - share) * BAR_HEIGHT);
+      if (share > 0) bar("covered", at, (1 - share) * BAR_HEIGHT, share * BAR_HEIGHT);
+    }
+    const said = Math.round((100 * sum) / text.length) + " % of " + text.length + " nights recorded";
     return make("svg", { role: "img", "aria-label": said, width: BAR_WIDTH, height: BAR_HEIGHT, className: "spark" }, parts);
   };
 })();

@@ -5,22 +5,27 @@
   const GRID = "triage-grid";
 
   function gridApi() {
-    return window.dash_ag_grid ? window.dash_ag_grid.getApi(GRID) : null;
+    if (!window.dash_ag_grid || !document.querySelector("#" + GRID + " .ag-root")) return null;
+    try {
+      return window.dash_ag_grid.getApi(GRID);
+    } catch (notYet) {
+      return null;
+    }
   }
 
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.evenkeel = {
-    /* Only the cells that changed are set, so that focus, order and scroll stay where they are. */
+    /* Only the cells that changed are drawn, so that focus, order and scroll stay where they are. */
     showPulses: function (pulses) {
-      const api = gridApi();
+      const api = gridApi(), moved = [];
       if (api && pulses) {
         api.forEachNode(function (node) {
           const fresh = pulses[node.data.subject_id];
-          if (!fresh) return;
-          node.data.last_ms = fresh.last_ms;
-          node.setDataValue("last", fresh.last);
-          node.setDataValue("bpm", fresh.bpm);
+          if (!fresh || (fresh.last === node.data.last && fresh.bpm === node.data.bpm)) return;
+          Object.assign(node.data, fresh);
+          moved.push(node);
         });
+        if (moved.length) api.refreshCells({ rowNodes: moved, columns: ["last"], force: true });
       }
       return window.dash_clientside.no_update;
     },
@@ -38,6 +43,64 @@
       return click && click.points.length ? String(click.points[0].x).slice(0, 10) : none;
     },
   };
+
+  /* Whom the list shows: everybody, a level, or a saved view; remembered in this browser tab. */
+  const SILENT_MS = 48 * 3600 * 1000;
+  let view = "all";
+
+  function isInView(row) {
+    if (view === "all") return true;
+    if (view === "mine") return row.is_mine;
+    if (view === "new") return row.is_new;
+    if (view === "silent") return row.last_ms === null || Date.now() - row.last_ms > SILENT_MS;
+    return row.fill === view;
+  }
+
+  function markViews() {
+    const api = gridApi();
+    document.querySelectorAll(".view").forEach(function (button) {
+      button.setAttribute("aria-pressed", String(button.dataset.view === view));
+    });
+    const silent = document.querySelector('[data-count="silent"]');
+    if (!api || !silent) return;
+    let count = 0;
+    api.forEachNode(function (node) {
+      if (node.data.last_ms === null || Date.now() - node.data.last_ms > SILENT_MS) count += 1;
+    });
+    if (silent.textContent !== String(count)) silent.textContent = String(count);
+  }
+
+  function chooseView(name) {
+    const api = gridApi();
+    if (!api) return;
+    view = name;
+    api.setGridOption("isExternalFilterPresent", function () { return view !== "all"; });
+    api.setGridOption("doesExternalFilterPass", function (node) { return isInView(node.data); });
+    api.onFilterChanged();
+    markViews();
+  }
+
+  document.addEventListener("click", function (event) {
+    const button = event.target.closest ? event.target.closest(".view") : null;
+    if (button) chooseView(button.dataset.view);
+    if (event.target.id === "print-sheet") window.print();
+  });
+
+  document.addEventListener("keydown", function (event) {
+    const search = document.getElementById("triage-filter");
+    const isTyping = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
+    if (!search) return;
+    if (event.key === "/" && !isTyping) {
+      event.preventDefault();
+      search.focus();
+    } else if (event.target === search && (event.key === "Enter" || event.key === "ArrowDown")) {
+      const api = gridApi();
+      if (api && api.getDisplayedRowCount()) {
+        event.preventDefault();
+        api.setFocusedCell(0, "subject_id");
+      }
+    }
+  });
 
   /* Tables come as data and are drawn when somebody opens them, and again when their data change. */
   function row(cells, tag) {
@@ -70,6 +133,7 @@
   }, true);
 
   new MutationObserver(function (changes) {
+    if (document.querySelector(".view:not([aria-pressed]), .count[data-count=silent]:empty")) markViews();
     changes.forEach(function (change) {
       if (change.type === "attributes") drawIfOpen(change.target);
       change.addedNodes.forEach(function (node) {

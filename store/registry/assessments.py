@@ -207,6 +207,22 @@ class Assessments:
             for r in rows
         ]
 
+    def newest(self) -> dict[str, Assessment]:
+        """Return everybody's newest assessment, by subject."""
+        t = schema.assessment
+        query = sa.select(t).order_by(t.c.subject_id, t.c.day, t.c.instrument.desc())
+        with self._engine.connect() as connection:
+            return {
+                r.subject_id: Assessment(
+                    r.subject_id,
+                    r.instrument,
+                    date.fromisoformat(r.day),
+                    tuple(json.loads(r.item_scores)),
+                    r.total,
+                )
+                for r in connection.execute(query)
+            }
+
 
 def _put(connection: Connection, new: Assessment, by: str, now_ns: int, *, is_correction: bool) -> bool:
     t = schema.assessment

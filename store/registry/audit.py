@@ -147,6 +147,14 @@ class Audit:
         with self._engine.connect() as connection:
             return [_entry(row) for row in connection.execute(query.order_by(t.c.seq.desc()).limit(limit))]
 
+    def newest_by_subject(self, actor: str, action: str) -> dict[str, int]:
+        """Return when somebody last did something, allowed, with each subject, nanoseconds UTC."""
+        t = schema.audit
+        query = sa.select(t.c.subject_id, sa.func.max(t.c.at_ns))
+        query = query.where(t.c.actor == actor, t.c.action == action, t.c.is_allowed).group_by(t.c.subject_id)
+        with self._engine.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def first_broken_seq(self) -> int | None:
         """Return the first entry that was altered or is missing, or None if all is well."""
         return self.verify().first_broken_seq

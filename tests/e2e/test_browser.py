@@ -157,8 +157,8 @@ def test_patient_page_draws_says_and_tabulates_every_chart(visit, address):
     page = visit("lead")
     page.goto(f"{address}/patient/V01")
     drawings = page.locator("[role=img][aria-label]")
-    expect(page.locator(".js-plotly-plot")).to_have_count(5)
-    expect(drawings).to_have_count(5)
+    expect(page.locator(".js-plotly-plot")).to_have_count(7)
+    expect(drawings).to_have_count(7)
     assert "outside the own band" in drawings.first.get_attribute("aria-label")
     assert page.locator(".modebar").count() == 0
     for summary in page.locator("details > summary").all():
@@ -183,8 +183,7 @@ def test_another_night_is_chosen_by_a_click_on_a_trend(visit, address):
     page.goto(f"{address}/patient/V02")
     page.wait_for_selector("#night-chart .main-svg")
     before = page.locator("#night-chart-heading").inner_text()
-    bars = page.locator("#coverage-chart .bars .point path")
-    bars.nth(20).click(force=True)
+    page.locator("#rmssd-chart .points path").nth(20).click(force=True)
     expect(page.locator("#night-chart-heading")).not_to_have_text(before)
 
 

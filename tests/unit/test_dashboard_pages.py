@@ -9,12 +9,16 @@ import pytest
 from dashboard.app import create_app
 from dashboard.caseload import SHOWN_NIGHTS, read_case_load, read_patient, through_night
 from dashboard.live import pulse_text, sign_of_life
+from dashboard.markers import unwrapped_h
 from dashboard.pulse import LIVE_WITHIN_S, Pulse, newest_pulse, read_pulses, without_contact_removed
 from dashboard.routes import Route, route_of
 from dashboard.serve import serve
 from dashboard.sources import Sources
 from dashboard.trends import tiles, trend_charts
+from dashboard.triage import LIMIT_Z, SPARKLINES, drawn_shares, drawn_z
+from dashboard.triage import SHOWN_NIGHTS as SHOWN_IN_LIST
 from dashboard.words import LEVELS, age_text, digits_apart, span_text
+from dashboard.zoom import MOST_POINTS, least_and_largest, span_of
 from features.nights import read_nights
 from models.standing import State
 from store.errors import ConfigError
@@ -186,7 +190,7 @@ def test_one_old_night_is_what_the_page_shows(tmp_path, clock):
     page = str(trend_charts(patient))
     assert "Nothing was recorded in the last 90 nights" in page
     assert "no night with enough data" not in page
-    assert "No data received; own band: learning, 0 of 14 nights" in str(tiles(patient, settings))
+    assert "no value in 7 nights" in str(tiles(patient, settings))
 
 
 def test_a_gap_of_weeks_stays_in_sight(tmp_path, clock):
@@ -201,3 +205,65 @@ def test_a_gap_of_weeks_stays_in_sight(tmp_path, clock):
 )
 def test_a_value_outside_never_reads_as_the_edge(value, digits):
     assert digits_apart(value, 60.0, 67.9) == digits
+
+
+def test_a_night_that_has_only_begun_is_not_shown_yet(sources, clock):
+    """At 21:00 the night to tomorrow has a row, made of its first hours; the last one that ended is shown."""
+    subject = sources.registry.people.subject("V02")
+    running = night_of(clock.now_ns(), ZONE)
+    assert read_nights(sources.store, "V02").nights[-1] == running
+    assert read_patient(sources, subject).nights.nights[-1] == running - timedelta(days=1)
+    clock.advance_to(clock.now_ns() + 10 * 3600 * NS_PER_S)  # 07:00: the nocturnal hours are over
+    assert read_patient(sources, subject).nights.nights[-1] == running
+
+
+def test_times_of_day_have_no_edge_at_midnight():
+    assert unwrapped_h(np.array([23.5, 0.5, np.nan, 1.0])).tolist()[:2] == [-0.5, 0.5]
+    assert unwrapped_h(np.array([11.0, 13.0])).tolist() == [11.0, 13.0]
+
+
+def test_a_list_is_remembered_until_something_changes(sources, clock):
+    people = sources.registry.people.subjects()
+    first = read_case_load(sources, people)
+    again = read_case_load(sources, people)
+    assert all(one.nights is other.nights for one, other in zip(first, again, strict=True))
+    write_heart_rate(sources.store, "V02", clock.now_ns(), [61.0])
+    clock.advance_to(clock.now_ns() + 61 * NS_PER_S)
+    newest = next(p for p in read_case_load(sources, people) if p.subject.subject_id == "V02")
+    assert newest.pulse.heart_rate_bpm == 61.0
+    flag = next(p for p in first if p.flags).flags[0]
+    sources.registry.flags.acknowledge(flag.flag_id, by="lead")
+    seen = next(p for p in read_case_load(sources, people) if p.flags)
+    assert seen.flags[0].state == "acknowledged"
+
+
+def test_letters_of_a_sparkline_say_where_the_band_begins_and_what_is_missing(case_load):
+    for patient in case_load.values():
+        for key, _ in SPARKLINES:
+            text = drawn_z(patient.series.get(key))
+            assert len(text) in (0, SHOWN_IN_LIST + 1)
+    z = case_load["V01"].series["hrv"].band.z[-1]
+    last = (ord(drawn_z(case_load["V01"].series["hrv"])[-1]) - 35) / 70 * 2 * LIMIT_Z - LIMIT_Z
+    assert abs(last - np.clip(z, -LIMIT_Z, LIMIT_Z)) <= LIMIT_Z / 70
+    assert drawn_z(case_load["V04"].series["hrv"])[0] == chr(35 + SHOWN_IN_LIST)
+    assert drawn_shares(np.array([0.99, np.nan]))[-3:] == " 90"
+
+
+def test_zooming_keeps_extremes_and_the_edges_of_gaps():
+    rng = np.random.default_rng(1)
+    t_ns = np.arange(50_000, dtype=np.int64) * NS_PER_S
+    t_ns[30_000:] += 3600 * NS_PER_S
+    bpm = rng.normal(70, 5, 50_000)
+    bpm[12_345] = 190.0
+    kept_ns, kept = least_and_largest(t_ns, bpm, 30 * NS_PER_S)
+    assert len(kept_ns) <= MOST_POINTS + 2
+    assert kept.max() == 190.0
+    assert {int(t_ns[29_999]), int(t_ns[30_000])} <= set(kept_ns.tolist())
+    assert set(kept_ns.tolist()) <= set(t_ns.tolist())
+
+
+@pytest.mark.parametrize(
+    "moved", [None, 5, {}, {"autosize": True}, {"xaxis.range[0]": "x", "xaxis.range[1]": 3}]
+)
+def test_what_is_no_zoom_moves_nothing(moved):
+    assert span_of(moved) is None

@@ -1,0 +1,229 @@
+"""Heart rate at the resolution of what is in sight: hours over weeks, true samples once zoomed in."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import cast
+
+import numpy as np
+from dash import Input, Output, Patch, State
+from dash.development.base_component import Component
+from dash.exceptions import PreventUpdate
+from numpy.typing import NDArray
+
+from dashboard.caseload import read_patient
+from dashboard.charts import Chart, table_of
+from dashboard.figures import (
+    BAND,
+    LINE,
+    Figure,
+    axis,
+    layout,
+    note,
+    offset_ns,
+    runs,
+    trace,
+    typed,
+    value_axis,
+    with_gaps,
+)
+from dashboard.gate import subject_at
+from dashboard.pulse import without_contact_removed
+from dashboard.rhythm import HeartGrid, heart_grid
+from dashboard.shell import Shell
+from dashboard.sources import Sources
+from dashboard.words import day_text, number_text
+from features.windows import read_windows
+from store.streams import HEART_RATE, RR_INTERVAL
+from store.units import NS_PER_MS, NS_PER_S
+
+OVERVIEW_DAYS = 28
+SAMPLES_WITHIN_S = 3 * 86_400
+"""Up to three days true samples are read: a few hundred thousand, a tenth of a second."""
+WINDOWS_WITHIN_S = 9 * 86_400
+MOST_POINTS = 2_400
+"""Twice as many as a wide chart has columns: the least and the largest of each stay in sight."""
+_SAMPLE_GAP_NS, _WINDOW_GAP_NS = 30 * NS_PER_S, 450 * NS_PER_S
+_HOUR_MS = 3_600_000
+_TICKS = [
+    {"dtickrange": [None, 60_000], "value": "%H:%M:%S"},
+    {"dtickrange": [60_000, 12 * _HOUR_MS], "value": "%H:%M\n%-d %b"},
+    {"dtickrange": [12 * _HOUR_MS, None], "value": "%-d %b"},
+]
+
+Times, Values = NDArray[np.int64], NDArray[np.float64]
+
+
+def zoom_card(grid: HeartGrid) -> Component:
+    """Return the chart with the last weeks by the hour; dragging over it shows more."""
+    days, bpm = grid.days[-OVERVIEW_DAYS:], grid.bpm[-OVERVIEW_DAYS:]
+    known = np.isfinite(bpm).any(axis=1)
+    rows = [[day_text(day), *_percentiles_said(row)] for day, row in zip(days[::-1], bpm[::-1], strict=True)]
+    return Chart(
+        chart_id="zoom-chart",
+        heading="Heart rate, zoom in",
+        key="drag to zoom, double click for all · within three days: every sample",
+        sentence=(
+            f"Heart rate by the hour, last {len(days)} days, {int(known.sum())} of them with data; zooming "
+            "in shows every sample. The table has the range of each day."
+        ),
+        figure=overview_figure(grid),
+        height_px=210,
+        table=table_of(["Day", "5 %", "Median", "95 %"], rows),
+    ).card()
+
+
+def _percentiles_said(row: Values) -> list[str]:
+    held = row[np.isfinite(row)]
+    return [number_text(float(np.percentile(held, q)) if len(held) else np.nan) for q in (5, 50, 95)]
+
+
+def overview_figure(grid: HeartGrid) -> Figure:
+    """Draw the median and the range of each hour of the last weeks, on the wall clock."""
+    days, bpm = grid.days[-OVERVIEW_DAYS:], grid.bpm[-OVERVIEW_DAYS:]
+    first_ms = (days[0] - date(1970, 1, 1)).days * 24 * _HOUR_MS
+    hours = bpm.reshape(len(days) * 24, -1)
+    x = np.asarray(first_ms + (np.arange(len(hours)) + 0.5) * _HOUR_MS, np.float64)
+    low, middle, high = _by_hour(hours)
+    band_x, band_y = _outline(x, low, high)
+    traces = [
+        trace(band_x, band_y, fill="toself", fillcolor=BAND, line={"width": 0}, hoverinfo="skip"),
+        trace(
+            typed(x),
+            typed(middle.astype(np.float32)),
+            line={"color": LINE, "width": 1.3},
+            hovertemplate="%{x|%a %-d %b, %H:%M}: %{y:.0f} beats/min<extra></extra>",
+        ),
+    ]
+    span = [first_ms, first_ms + len(days) * 24 * _HOUR_MS]
+    xaxis = axis(
+        type="date",
+        range=span,
+        fixedrange=False,
+        minallowed=span[0],
+        maxallowed=span[1],
+        tickformatstops=_TICKS,
+        nticks=9,
+    )
+    empty = [] if np.isfinite(middle).any() else [note("No heart rate in these weeks")]
+    return {
+        "data": traces,
+        "layout": layout(
+            xaxis=xaxis, yaxis=value_axis("beats/min"), dragmode="zoom", annotations=empty, uirevision="keep"
+        ),
+    }
+
+
+def _by_hour(hours: Values) -> tuple[Values, Values, Values]:
+    """Return the 5th, 50th and 95th percentile of each hour (n, parts); NaN without any part."""
+    held = np.isfinite(hours).any(axis=1)
+    found = np.full((3, len(hours)), np.nan)
+    if held.any():
+        found[:, held] = np.nanpercentile(hours[held], (5, 50, 95), axis=1)
+    return found[0], found[1], found[2]
+
+
+def _outline(x: Values, low: Values, high: Values) -> tuple[list[float | None], list[float | None]]:
+    """Return closed polygons around a band, one for each run of hours that have it."""
+    xs: list[float | None] = []
+    ys: list[float | None] = []
+    for start, end in runs(np.isfinite(low)):
+        part = x[start:end].tolist()
+        xs += [*part, *part[::-1], None]
+        ys += [*low[start:end].tolist(), *high[start:end].tolist()[::-1], None]
+    return xs, ys
+
+
+def connect_zoom(app: Shell, sources: Sources) -> None:
+    """Put what is in sight into the chart whenever somebody zooms."""
+
+    def zoom(moved: object, path: object) -> Patch:
+        subject = subject_at(sources, path)
+        span_ms = span_of(moved)
+        if span_ms is None:
+            raise PreventUpdate
+        if span_ms[1] - span_ms[0] > WINDOWS_WITHIN_S * 1000:
+            return _overview(heart_grid(sources, read_patient(sources, subject)))
+        shift_ns = offset_ns(round(span_ms[1] * NS_PER_MS), subject.zone)
+        start_ns, end_ns = (round(ms * NS_PER_MS) - shift_ns for ms in span_ms)
+        t_ns, bpm, gap_ns = read_heart(sources, subject.subject_id, start_ns, end_ns)
+        x, y = with_gaps(*least_and_largest(t_ns, bpm, gap_ns), gap_ns, subject.zone, end_ns)
+        return _patched(x, y, "%{x|%a %-d %b, %H:%M:%S}: %{y:.0f} beats/min<extra></extra>")
+
+    app.connect(
+        zoom,
+        Output("zoom-chart", "figure"),
+        [Input("zoom-chart", "relayoutData"), State("address", "pathname")],
+        on_load=False,
+    )
+
+
+def _overview(grid: HeartGrid) -> Patch:
+    line = overview_figure(grid)["data"][1]
+    patched = Patch()
+    for name in ("x", "y", "hovertemplate"):
+        patched["data"][1][name] = line[name]
+    return patched
+
+
+def _patched(x: Values, y: Values, hover: str) -> Patch:
+    patched = Patch()
+    patched["data"][1]["x"] = typed(x)
+    patched["data"][1]["y"] = typed(y.astype(np.float32))
+    patched["data"][1]["hovertemplate"] = hover
+    return patched
+
+
+def span_of(moved: object) -> tuple[float, float] | None:
+    """Return the times in sight, ms on the wall clock, of what plotly says when somebody zooms.
+
+    >>> span_of({"xaxis.range[0]": "2026-01-01 00:00", "xaxis.range[1]": "2026-01-01 00:01"})
+    (1767225600000.0, 1767225660000.0)
+    """
+    if not isinstance(moved, dict):
+        return None
+    told = cast("Mapping[str, object]", moved)
+    edges = [_ms_of(told.get(f"xaxis.range[{at}]")) for at in (0, 1)]
+    return (
+        (edges[0], edges[1])
+        if edges[0] is not None and edges[1] is not None and edges[0] < edges[1]
+        else None
+    )
+
+
+def _ms_of(edge: object) -> float | None:
+    if isinstance(edge, (int, float)):
+        return float(edge) if 0 <= edge < 1e14 else None
+    try:
+        return datetime.fromisoformat(str(edge)[:26]).replace(tzinfo=UTC).timestamp() * 1000
+    except ValueError:
+        return None
+
+
+def read_heart(sources: Sources, subject_id: str, start_ns: int, end_ns: int) -> tuple[Times, Values, int]:
+    """Return times, heart rates, and how far samples may be apart: all samples of few days, else windows."""
+    if end_ns - start_ns > SAMPLES_WITHIN_S * NS_PER_S:
+        windows = read_windows(sources.store, subject_id, start_ns, end_ns)
+        return windows.start_ns, windows.values["mean_hr_bpm"], _WINDOW_GAP_NS
+    told = sources.store.read(HEART_RATE, subject_id, start_ns, end_ns)
+    beats = sources.store.read(RR_INTERVAL, subject_id, start_ns, end_ns)
+    if len(beats) > 2 * len(told):  # beats were stored, and the wearable's own rate hardly ever
+        held = (
+            beats if len(beats.sensors) < 2 else beats.of_sensor(beats.sensors[int(beats.sensor_index[-1])])
+        )
+        return held.t_ns, 60_000 / np.maximum(held["rr_ms"], 1.0), _SAMPLE_GAP_NS
+    held = told if len(told.sensors) < 2 else told.of_sensor(told.sensors[int(told.sensor_index[-1])])
+    return held.t_ns, without_contact_removed(held["heart_rate_bpm"], held["skin_contact"]), _SAMPLE_GAP_NS
+
+
+def least_and_largest(t_ns: Times, values: Values, gap_ns: int) -> tuple[Times, Values]:
+    """Return about `MOST_POINTS` true samples: the extremes of each part, and both edges of gaps."""
+    if len(t_ns) <= MOST_POINTS:
+        return t_ns, values
+    parts = np.array_split(np.arange(len(t_ns)), MOST_POINTS // 2)
+    filled = np.nan_to_num(values, nan=-1.0)
+    kept = {
+        int(part[0] + where) for part in parts for where in (filled[part].argmin(), filled[part].argmax())
+    }
+    edges = np.flatnonzero(np.diff(t_ns) > gap_ns)
+    chosen = np.array(sorted(kept | set(edges.tolist()) | set((edges + 1).tolist())))
+    return t_ns[chosen], values[chosen]
