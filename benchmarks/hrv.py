@@ -9,16 +9,15 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.environments import peer_python
 from benchmarks.table import Row
 from features.hrv import (
     FloatArray,
@@ -204,7 +203,7 @@ def _month(series: dict[str, NnSeries]) -> list[Row]:
 
 
 def _peers(windows: list[FloatArray], day_ms: FloatArray) -> list[dict[str, Any]]:
-    python = _peer_environment()
+    python = peer_python("hrv")
     with tempfile.TemporaryDirectory() as folder:
         held, out = Path(folder) / "windows.npz", Path(folder) / "values.json"
         edges = np.concatenate([[0], np.cumsum([len(rr) for rr in windows])])
@@ -215,17 +214,3 @@ def _peers(windows: list[FloatArray], day_ms: FloatArray) -> list[dict[str, Any]
             [python, "-W", "ignore", _HERE / "peers" / "score-windows", held, out], check=True, env=one_core
         )
         return json.loads(out.read_text())
-
-
-def _peer_environment() -> Path:
-    """Return the Python of the peers' environment, made in the user's cache on first use."""
-    wanted = _HERE / "peers" / "hrv.txt"
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "evenkeel"
-    folder = cache / f"hrv-peers-{sha256(wanted.read_bytes()).hexdigest()[:8]}"
-    python, done = folder / "bin" / "python", folder / "complete"
-    if not done.exists():
-        print(f"installing peers into {folder}, once ...", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", wanted], check=True)
-        done.touch()
-    return python

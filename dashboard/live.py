@@ -8,8 +8,8 @@ from dash import Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from dashboard.charts import aria, badge_simulated
-from dashboard.gate import visible_people
-from dashboard.pulse import Battery, Pulse, newest_battery, newest_pulse
+from dashboard.gate import visible_people, worn_sensors
+from dashboard.pulse import Battery, LinkState, Pulse, newest_battery, newest_link, newest_pulse
 from dashboard.routes import patient_path
 from dashboard.shell import Shell, set_children
 from dashboard.sources import Sources
@@ -17,6 +17,17 @@ from dashboard.words import MISSING, age_text, local_time
 from store.registry.people import Subject
 
 REFRESH_EVERY_MS = 1_000
+_MOST_SILENT = 100
+_LINK_WORDS = {
+    "connected": "Connected",
+    "on_body": "Connected, worn",
+    "off_body": "Connected, not worn",
+    "disconnected": "Out of range",
+    "started": "Looked for",
+    "stopped": "Collector stopped",
+    "paused": "Paused",
+    "resumed": "Resumed",
+}
 
 
 def live_layout(sources: Sources) -> Component:
@@ -30,6 +41,7 @@ def live_layout(sources: Sources) -> Component:
                 className="page-head",
             ),
             html.Div(_cards(shown, now_ns), id="live-cards"),
+            _silent_table(sources, {streaming.subject.subject_id for streaming in shown}),
             dcc.Store(id="live-shown", data=_ids(shown)),
             dcc.Interval(id="live-timer", interval=REFRESH_EVERY_MS),
         ],
@@ -62,17 +74,70 @@ class _Streaming:
     subject: Subject
     pulse: Pulse
     battery: Battery | None
+    link: LinkState | None
 
     def moving(self, now_ns: int) -> Component:
         """Return the part of the card that changes every second."""
         zone = self.subject.zone
         quiet = f"{battery_text(self.battery)} · {local_time(self.pulse.at_ns, zone):%H:%M:%S} {zone}"
+        linked = link_text(self.link, zone)
         parts = [
             html.P(pulse_text(self.pulse, now_ns), className="big"),
             html.P(sign_of_life(self.pulse, now_ns), className="sign"),
             html.P(quiet, className="quiet"),
+            html.P(linked, className="quiet"),
         ]
         return html.Div(parts, className="" if self.pulse.is_live(now_ns) else "is-silent")
+
+
+def _silent_table(sources: Sources, shown: set[str]) -> Component | None:
+    """Return who wears a wearable that does not stream, with what is known of it last."""
+    worn = set(sources.registry.people.worn_now().values()) - shown
+    people = [person for person in visible_people(sources) if person.subject_id in worn]
+    if not people:
+        return None
+    rows = [_silent_row(sources, person) for person in people[:_MOST_SILENT]]
+    more = len(people) - len(rows)
+    head = html.Tr(
+        [html.Th(text, scope="col") for text in ("Patient", "Wearable", "Link", "Last heart rate", "Battery")]
+    )
+    return html.Section(
+        [
+            html.Div(
+                [html.H2("Wearables that do not stream now"), html.P("as of opening this page")],
+                className="title",
+            ),
+            html.Div(html.Table([html.Thead(head), html.Tbody(rows)]), className="table-scroll", tabIndex=0),
+            html.P(f"and {more} more", className="quiet") if more > 0 else None,
+        ],
+        className="card",
+    )
+
+
+def _silent_row(sources: Sources, person: Subject) -> Component:
+    store, zone = sources.store, person.zone
+    pulse, battery = newest_pulse(store, person.subject_id), newest_battery(store, person.subject_id)
+    link = newest_link(store, person.subject_id)
+    models = {
+        " ".join(filter(None, (s.manufacturer, s.model))) or s.name for s in worn_sensors(sources, person)
+    }
+    last = MISSING if pulse is None else f"{local_time(pulse.at_ns, zone):%-d %b %H:%M}"
+    cells = (
+        ", ".join(sorted(filter(None, models))) or MISSING,
+        link_text(link, zone),
+        last,
+        battery_text(battery),
+    )
+    name = html.A(person.subject_id, href=patient_path(person.subject_id))
+    return html.Tr([html.Th([name, f" {person.display_name}"], scope="row"), *map(html.Td, cells)])
+
+
+def link_text(link: LinkState | None, zone: str) -> str:
+    """Say how the link to a wearable stands, and since when."""
+    if link is None:
+        return "Never connected"
+    word = _LINK_WORDS.get(link.state, link.state.replace("_", " "))
+    return f"{word} since {local_time(link.at_ns, zone):%-d %b %H:%M}"
 
 
 def _ids(shown: Sequence[_Streaming]) -> list[str]:
@@ -84,7 +149,9 @@ def _streaming(sources: Sources, now_ns: int) -> list[_Streaming]:
     people = [person for person in visible_people(sources) if person.subject_id in worn]
     pulses = [(person, newest_pulse(store, person.subject_id)) for person in people]
     return [
-        _Streaming(person, pulse, newest_battery(store, person.subject_id))
+        _Streaming(
+            person, pulse, newest_battery(store, person.subject_id), newest_link(store, person.subject_id)
+        )
         for person, pulse in pulses
         if pulse is not None and pulse.is_recent(now_ns)
     ]

@@ -38,6 +38,11 @@ class Marker:
     kind: str = "number"
 
     @property
+    def heading(self) -> str:
+        """Label and unit, the unit once."""
+        return self.label if self.unit.lower() in ("", self.label.lower()) else f"{self.label}, {self.unit}"
+
+    @property
     def is_clock(self) -> bool:
         """Whether values are times of day, so that 23:50 and 00:10 are near."""
         return self.kind == "clock"

@@ -10,6 +10,7 @@ from dash.development.base_component import Component
 from dashboard.caseload import Patient
 from dashboard.charts import Chart, table_of
 from dashboard.gate import subject_at
+from dashboard.movement import hypnogram_of
 from dashboard.night_figures import night_figure
 from dashboard.shell import Shell
 from dashboard.sources import Sources
@@ -62,7 +63,10 @@ def connect_night(app: Shell, sources: Sources) -> None:
 
     chosen, address = Input("night-date", "value"), State("address", "pathname")
     app.connect(choose, Output("night-body", "children"), [chosen, address], on_load=False)
-    clicks = [Input(f"{name}-chart", "clickData") for name in ("rmssd", "mean", "coverage")]
+    clicks = [
+        Input(f"{name}-chart", "clickData")
+        for name in ("rmssd", "mean", "coverage", "sleep", "timing", "activity")
+    ]
     app.connect_in_browser("nightOfClick", Output("night-date", "value"), clicks)
 
 
@@ -74,13 +78,14 @@ def night_chart(sources: Sources, subject_id: str, night: date) -> Component:
     bounds_ns = night_bounds_ns(night, zone)
     windows = read_windows(sources.store, subject_id, *bounds_ns)
     nocturnal_ns = nocturnal_bounds_ns(night, zone, settings)
+    hypnogram = hypnogram_of(sources, subject_id, night)
     return Chart(
         chart_id="night-chart",
         heading=f"Night to {morning_text(night)}",
         key=f"{zone}; shaded: hours that count for the night",
         sentence=_sentence(windows, night),
-        figure=night_figure(windows, bounds_ns, nocturnal_ns, zone, settings.window_s),
-        height_px=300,
+        figure=night_figure(windows, bounds_ns, nocturnal_ns, zone, settings.window_s, hypnogram),
+        height_px=310 if hypnogram is None else 390,
         table=_table(windows, zone),
     ).card()
 

@@ -16,6 +16,7 @@ from dashboard.figures import Figure, Mark, marks_of
 from dashboard.gate import signed_in_user, subject_at, worn_sensors
 from dashboard.happenings import happenings_panel, readable_annotations
 from dashboard.live import battery_text, pulse_text, sign_of_life
+from dashboard.movement import activity_card, move_grid, sleep_card
 from dashboard.night import night_panel
 from dashboard.night_figures import LIVE_SPAN_S, live_figure
 from dashboard.pulse import newest_battery, newest_pulse, read_pulses
@@ -33,6 +34,7 @@ from store.units import NS_PER_S
 REFRESH_EVERY_MS = 1_000
 _CONSENTS = ((RR_INTERVAL, "heart"), (ACTIVITY_EPOCH, "movement"), (SLEEP_STAGE, "sleep"))
 _TABLE_STEP_S = 30
+_RASTER_PX, _CHART_PX = 430, 80
 
 Moving = tuple[list[Component], list[Component | str], dict[str, Any], Component, list[Component]]
 
@@ -67,6 +69,7 @@ def patient_layout(sources: Sources, subject: Subject) -> Component:
                 ],
                 className="columns",
             ),
+            html.Div(rasters.below, className="columns") if rasters.below else None,
             compare_panel(patient),
             dcc.Interval(id="patient-timer", interval=REFRESH_EVERY_MS),
         ],
@@ -78,15 +81,21 @@ def patient_layout(sources: Sources, subject: Subject) -> Component:
 class _Rasters:
     left: list[Component]
     right: list[Component]
+    below: list[Component]
 
 
 def _rasters(sources: Sources, patient: Patient, marks: Sequence[Mark]) -> _Rasters:
     """Return what is drawn of days against hours; nothing before the first night."""
     if not len(patient.nights):
-        return _Rasters([], [])
+        return _Rasters([], [], [])
     grid = heart_grid(sources, patient)
-    left = [worn_card(sources, patient, grid, marks), zoom_card(grid)]
-    return _Rasters(left, [heart_card(patient, grid, marks)])
+    moved = move_grid(sources, patient)
+    left = [worn_card(sources, patient, grid, moved, marks), zoom_card(grid)]
+    below = [activity_card(patient, moved, marks)] if moved.has_activity else []
+    below += [sleep_card(patient, moved, marks)] if moved.has_sleep else []
+    # As tall as the charts of nights beside it.
+    height_px = _RASTER_PX + _CHART_PX * max(0, len(patient.series) - 2)
+    return _Rasters(left, [heart_card(patient, grid, marks, height_px)], below)
 
 
 def _live_card(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from store.streams import BATTERY, HEART_RATE
+from store.streams import BATTERY, HEART_RATE, LINK_STATE
 from store.timeseries import TimeSeriesStore
 from store.units import NS_PER_S
 
@@ -90,6 +90,20 @@ def newest_battery(store: TimeSeriesStore, subject_id: str) -> Battery | None:
     """Return the newest charge reported for a person's wearable, or None if there never was one."""
     held = store.latest(BATTERY, subject_id)
     return None if held is None else Battery(int(held["t_ns"]), float(held["level_pct"]))
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """The newest change of a person's radio link."""
+
+    at_ns: int
+    state: str
+
+
+def newest_link(store: TimeSeriesStore, subject_id: str) -> LinkState | None:
+    """Return the newest change of the link to a person's wearable, or None if there never was one."""
+    held = store.latest(LINK_STATE, subject_id)
+    return None if held is None else LinkState(int(held["t_ns"]), str(held["state"]))
 
 
 def read_pulses(

@@ -52,15 +52,18 @@ def heart_figure(bpm: NDArray[np.float64], days: Sequence[date], marks: Sequence
 def activity_figure(activity: NDArray[np.float64], days: Sequence[date], marks: Sequence[Mark]) -> Figure:
     """Draw rest and activity (days, bins of the day) twice side by side, so that every night is whole.
 
-    The darkest is the 99th percentile of the person; the root spreads the small values of rest.
+    From the person's 5th percentile, which is rest, to the 99th; the root spreads the small values.
     """
     twice = np.concatenate(
         [activity, np.vstack([activity[1:], np.full((1, activity.shape[1]), np.nan)])], axis=1
     )
     known = activity[np.isfinite(activity)]
-    top = float(np.percentile(known, 99)) if len(known) else 1.0
+    rest, top = (
+        (float(np.sqrt(max(q, 0))) for q in np.percentile(known, (5, 99))) if len(known) else (0.0, 1.0)
+    )
     with np.errstate(invalid="ignore"):
-        shade = np.clip(np.sqrt(np.maximum(twice, 0) / max(top, 1e-9)), 0, 1) * _DARKEST
+        shade = (np.sqrt(np.maximum(twice, 0)) - rest) / max(top - rest, 1e-9)
+        shade = np.clip(shade, 0, 1) * _DARKEST
     z = np.where(np.isfinite(twice), np.nan_to_num(shade), _NOTHING).astype(np.uint8)
     drawn = _raster(
         z,

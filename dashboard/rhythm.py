@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dashboard.caseload import Patient
 from dashboard.charts import Chart, table_of
 from dashboard.figures import Mark, offset_ns
+from dashboard.movement import MoveGrid
 from dashboard.pulse import without_contact_removed
 from dashboard.rasters import heart_figure, worn_figure
 from dashboard.sources import Sources
@@ -38,18 +39,23 @@ class HeartGrid:
     days: tuple[date, ...]
     bpm: NDArray[np.float64]
 
-    @property
-    def recorded_share(self) -> NDArray[np.float64]:
-        """Share of each hour that was recorded, (24, days)."""
-        return np.isfinite(self.bpm).reshape(len(self.days), 24, -1).mean(axis=2).T
-
     def coarse(self) -> NDArray[np.float64]:
         """Return the median of each quarter of an hour, (days, 96)."""
-        parts = self.bpm.reshape(len(self.days), _SHOWN_PER_DAY, -1)
-        held = np.isfinite(parts).any(axis=2)
-        coarse = np.full(held.shape, np.nan)
-        coarse[held] = np.nanmedian(parts[held], axis=1)
-        return coarse
+        parts = self.bpm.reshape(len(self.days) * _SHOWN_PER_DAY, -1)
+        return percentiles(parts, (50,))[0].reshape(len(self.days), _SHOWN_PER_DAY)
+
+
+def percentiles(rows: NDArray[np.float64], wanted: Sequence[int]) -> list[NDArray[np.float64]]:
+    """Return percentiles of each row (n, parts) without its NaN, nearest rank; NaN where there is no other.
+
+    Twenty times as fast as `nanpercentile`, which goes row by row.
+
+    >>> percentiles(np.array([[3.0, np.nan, 1.0, 2.0]]), (50, 95))
+    [array([2.]), array([3.])]
+    """
+    ordered, counts = np.sort(rows, axis=1), np.isfinite(rows).sum(axis=1)
+    at = np.arange(len(rows))
+    return [ordered[at, np.rint(q / 100 * np.maximum(counts - 1, 0)).astype(np.intp)] for q in wanted]
 
 
 def heart_grid(sources: Sources, patient: Patient) -> HeartGrid:
@@ -106,7 +112,7 @@ def binned(
         return np.where(counts, sums / np.maximum(counts, 1), np.nan).reshape(len(days), _WINDOWS_PER_DAY)
 
 
-def heart_card(patient: Patient, grid: HeartGrid, marks: Sequence[Mark]) -> Component:
+def heart_card(patient: Patient, grid: HeartGrid, marks: Sequence[Mark], height_px: int = 430) -> Component:
     """Return heart rate by hour and day."""
     coarse = grid.coarse()
     known = np.isfinite(coarse)
@@ -125,7 +131,7 @@ def heart_card(patient: Patient, grid: HeartGrid, marks: Sequence[Mark]) -> Comp
         key=f"light 45 to dark 130 beats/min · gold: not recorded · {patient.subject.zone}",
         sentence=said,
         figure=heart_figure(coarse, grid.days, marks),
-        height_px=430,
+        height_px=height_px,
         table=_hours_table(grid),
     ).card()
 
@@ -144,9 +150,12 @@ def _hours_table(grid: HeartGrid) -> Component:
     return table_of(["Day", "00-06", "06-12", "12-18", "18-24"], rows)
 
 
-def worn_card(sources: Sources, patient: Patient, grid: HeartGrid, marks: Sequence[Mark]) -> Component:
-    """Return what was recorded hour by hour, and why the rest is missing where the ledger knows."""
-    share = grid.recorded_share
+def worn_card(
+    sources: Sources, patient: Patient, grid: HeartGrid, moved: MoveGrid, marks: Sequence[Mark]
+) -> Component:
+    """Return what any wearable recorded hour by hour, and why the rest is missing if that is known."""
+    is_held = np.isfinite(grid.bpm) | (moved.by_day(np.where(moved.is_worn, 1.0, 0.0)) == 1)
+    share = is_held.reshape(len(grid.days), 24, -1).mean(axis=2).T
     gaps = _gap_words(sources, patient, grid)
     by_day = share.mean(axis=0)
     nights = patient.nights

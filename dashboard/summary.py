@@ -116,7 +116,7 @@ def _charts(
         return []
     drawn = [
         _chart(
-            f"{each.marker.label}, {each.marker.unit}".removesuffix(", "),
+            each.marker.heading,
             series_figure(each, patient.nights.nights, patient.shown, marks),
         )
         for each in patient.series.values()

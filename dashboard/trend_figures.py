@@ -145,7 +145,7 @@ def _marker_axis(
     """Return the vertical axis; hours read as times of day where they are."""
     unit = {"clock": "", "duration": "hours"}.get(marker.kind, marker.unit)
     if not marker.is_clock:
-        return value_axis(unit)
+        return value_axis(unit) | {"rangemode": "nonnegative"}
     known = np.concatenate([values, low, high])
     known = known[np.isfinite(known)]
     if not len(known):

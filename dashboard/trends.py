@@ -178,7 +178,7 @@ def _series_chart(patient: Patient, series: Series, marks: Sequence[Mark]) -> Co
     rows = _night_rows(patient, lambda at: [marker.said(float(column[at]), 1) for column in columns])
     return Chart(
         chart_id=_CHART_IDS.get(marker.key, f"{marker.key}-chart"),
-        heading=f"{marker.label}, {marker.unit}".removesuffix(", "),
+        heading=marker.heading,
         key="shaded: own band · diamond: outside it" if marker.key == "hrv" else "",
         sentence=_series_sentence(patient, series),
         figure=series_figure(series, patient.nights.nights, patient.shown, marks),

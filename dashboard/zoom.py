@@ -28,7 +28,7 @@ from dashboard.figures import (
 )
 from dashboard.gate import subject_at
 from dashboard.pulse import without_contact_removed
-from dashboard.rhythm import HeartGrid, heart_grid
+from dashboard.rhythm import HeartGrid, heart_grid, percentiles
 from dashboard.shell import Shell
 from dashboard.sources import Sources
 from dashboard.words import day_text, number_text
@@ -44,6 +44,7 @@ MOST_POINTS = 2_400
 """Twice as many as a wide chart has columns: the least and the largest of each stay in sight."""
 _SAMPLE_GAP_NS, _WINDOW_GAP_NS = 30 * NS_PER_S, 450 * NS_PER_S
 _HOUR_MS = 3_600_000
+_PERCENTILES = (5, 50, 95)
 _TICKS = [
     {"dtickrange": [None, 60_000], "value": "%H:%M:%S"},
     {"dtickrange": [60_000, 12 * _HOUR_MS], "value": "%H:%M\n%-d %b"},
@@ -57,7 +58,11 @@ def zoom_card(grid: HeartGrid) -> Component:
     """Return the chart with the last weeks by the hour; dragging over it shows more."""
     days, bpm = grid.days[-OVERVIEW_DAYS:], grid.bpm[-OVERVIEW_DAYS:]
     known = np.isfinite(bpm).any(axis=1)
-    rows = [[day_text(day), *_percentiles_said(row)] for day, row in zip(days[::-1], bpm[::-1], strict=True)]
+    found = np.stack(percentiles(bpm, _PERCENTILES), axis=1)
+    rows = [
+        [day_text(day), *map(number_text, row)]
+        for day, row in zip(days[::-1], found[::-1].tolist(), strict=True)
+    ]
     return Chart(
         chart_id="zoom-chart",
         heading="Heart rate, zoom in",
@@ -72,18 +77,13 @@ def zoom_card(grid: HeartGrid) -> Component:
     ).card()
 
 
-def _percentiles_said(row: Values) -> list[str]:
-    held = row[np.isfinite(row)]
-    return [number_text(float(np.percentile(held, q)) if len(held) else np.nan) for q in (5, 50, 95)]
-
-
 def overview_figure(grid: HeartGrid) -> Figure:
     """Draw the median and the range of each hour of the last weeks, on the wall clock."""
     days, bpm = grid.days[-OVERVIEW_DAYS:], grid.bpm[-OVERVIEW_DAYS:]
     first_ms = (days[0] - date(1970, 1, 1)).days * 24 * _HOUR_MS
     hours = bpm.reshape(len(days) * 24, -1)
     x = np.asarray(first_ms + (np.arange(len(hours)) + 0.5) * _HOUR_MS, np.float64)
-    low, middle, high = _by_hour(hours)
+    low, middle, high = percentiles(hours, _PERCENTILES)
     band_x, band_y = _outline(x, low, high)
     traces = [
         trace(band_x, band_y, fill="toself", fillcolor=BAND, line={"width": 0}, hoverinfo="skip"),
@@ -111,15 +111,6 @@ def overview_figure(grid: HeartGrid) -> Figure:
             xaxis=xaxis, yaxis=value_axis("beats/min"), dragmode="zoom", annotations=empty, uirevision="keep"
         ),
     }
-
-
-def _by_hour(hours: Values) -> tuple[Values, Values, Values]:
-    """Return the 5th, 50th and 95th percentile of each hour (n, parts); NaN without any part."""
-    held = np.isfinite(hours).any(axis=1)
-    found = np.full((3, len(hours)), np.nan)
-    if held.any():
-        found[:, held] = np.nanpercentile(hours[held], (5, 50, 95), axis=1)
-    return found[0], found[1], found[2]
 
 
 def _outline(x: Values, low: Values, high: Values) -> tuple[list[float | None], list[float | None]]:

@@ -102,6 +102,49 @@
     }
   });
 
+  /* The live page draws what it has seen itself, two minutes of it: no question more to the server. */
+  const TRACE_S = 120, TRACE_WIDTH = 220, TRACE_HEIGHT = 34, LEAST_SPAN_BPM = 20;
+  const seenRates = new Map();
+
+  function tracePath(rates) {
+    const known = rates.filter(function (rate) { return rate !== null; });
+    if (known.length < 2) return "";
+    const low = Math.min.apply(null, known), high = Math.max.apply(null, known);
+    const middle = (low + high) / 2, span = Math.max(high - low, LEAST_SPAN_BPM) * 1.1;
+    let path = "", isDrawing = false;
+    rates.forEach(function (rate, at) {
+      if (rate !== null) {
+        const x = ((TRACE_S - rates.length + at) / (TRACE_S - 1)) * TRACE_WIDTH;
+        const y = TRACE_HEIGHT / 2 - ((rate - middle) / span) * TRACE_HEIGHT;
+        path += (isDrawing ? "L" : "M") + x.toFixed(1) + " " + y.toFixed(1);
+      }
+      isDrawing = rate !== null;
+    });
+    return path;
+  }
+
+  function drawTrace(card) {
+    const link = card.querySelector("a"), number = card.querySelector(".live-bpm");
+    if (!link || !number) return;
+    const rates = seenRates.get(link.pathname) || [];
+    const rate = parseInt(number.textContent, 10);
+    rates.push(Number.isNaN(rate) ? null : rate);
+    if (rates.length > TRACE_S) rates.shift();
+    seenRates.set(link.pathname, rates);
+    let drawing = card.querySelector(".live-trace");
+    if (!drawing) {
+      drawing = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+      drawing.setAttribute("class", "live-trace");
+      drawing.setAttribute("viewBox", "0 0 " + TRACE_WIDTH + " " + TRACE_HEIGHT);
+      drawing.setAttribute("aria-hidden", "true");
+      drawing.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "path"));
+      card.appendChild(drawing);
+    }
+    drawing.firstChild.setAttribute("d", tracePath(rates));
+  }
+
+  setInterval(function () { document.querySelectorAll(".live-card").forEach(drawTrace); }, 1000);
+
   /* Tables come as data and are drawn when somebody opens them, and again when their data change. */
   function row(cells, tag) {
     const made = document.createElement("tr");
