@@ -14,6 +14,7 @@ from features.hrv_cli import hrv
 from features.movement_cli import activity, rhythm, wear
 from features.sleep_cli import sleep
 from ingest.cli import collect, demo, devices, doctor, replay, scan, virtual
+from ingest.import_cli import import_export
 from ingest.ledger_cli import ledger
 from ingest.pause_cli import pause, resume
 from models.cli import flags_app
@@ -74,6 +75,7 @@ app.command(rich_help_panel=_DATA)(collect)
 app.command(rich_help_panel=_DATA)(pause)
 app.command(rich_help_panel=_DATA)(resume)
 app.command(rich_help_panel=_DATA)(replay)
+app.command("import", rich_help_panel=_DATA)(import_export)
 app.command(rich_help_panel=_DATA)(samples)
 app.command(rich_help_panel=_DATA)(export)
 app.add_typer(store_app, name="store", rich_help_panel=_DATA)

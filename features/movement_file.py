@@ -4,9 +4,9 @@ import pandas as pd
 
 from features.activity import ACTIVITY_SPECS, ActivityTable
 from features.epochs.epochs import Epochs
-from features.epochs.local_time import local_wall_ns
 from features.epochs.wear import Wear, WearState
 from features.rhythm import RHYTHM_SPECS, Rhythm
+from store.local_time import local_wall_ns
 
 
 def wear_frame(epochs: Epochs, worn: Wear) -> pd.DataFrame:

@@ -9,10 +9,10 @@ import plotly.graph_objects
 from numpy.typing import NDArray
 
 from features.epochs.epochs import SAMPLED, Epochs, FloatArray
-from features.epochs.local_time import local_wall_ns
 from features.epochs.wear import Wear, WearState
 from features.movement_file import span_text
 from features.rhythm import Rhythm, rhythm
+from store.local_time import local_wall_ns
 from store.units import NS_PER_S
 
 INK, QUIET, GRID = "#20303c", "#5d6f7e", "#e6ebf0"

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.epochs.local_time import local_wall_ns
 from features.rhythm.cosinor import cosinor_of
 from features.specs import NIGHT_FEATURES, FeatureSpec, spec_named
 from features.windows import Windows
+from store.local_time import local_wall_ns
 from store.units import NS_PER_S
 
 FloatArray = NDArray[np.float64]

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from features.epochs import Epochs
-from features.epochs.local_time import check_zone, utc_of_local
 from features.sleep import (
     CountScale,
     Hypnogram,
@@ -32,13 +31,15 @@ from features.sleep import (
     wake_date,
     zero_runs,
 )
-from features.sleep.fitbit import fitbit_logs
+from features.sleep.fitbit import hypnogram_of
 from features.sleep.hypnogram import BoolArray
 from features.sleep.main_sleep import cut_off, nap_values, share_scored, sleep_of_night
 from features.sleep.regularity import MIN_NIGHTS, MIN_PAIRED_DAYS
 from features.sleep.scorers import paper_scale
 from features.sleep.specs import specs_of
 from store.errors import ConfigError, RecordingError
+from store.fitbit import fitbit_logs
+from store.local_time import check_zone, utc_of_local
 from store.nights import local_ns, night_bounds_ns, night_of
 from store.units import NS_PER_S
 
@@ -304,12 +305,19 @@ def score_fitbit(path: Path, zone: str) -> ScoredSleep:
     logs = fitbit_logs(text, zone, path.name)
     if not logs:
         raise RecordingError(f"{path.name} holds no sleep logs; needed is at least one")
-    nights = [log.hypnogram for log in logs]
+    nights = [hypnogram_of(log) for log in logs]
     rows = [_row(sleep_values(night, night.start_ns, night.end_ns, zone), zone) for night in nights]
     frame = pd.DataFrame(rows).assign(scorer="fitbit", epoch_s=nights[0].epoch_s, period_source="fitbit")
     whole, periods = _joined(nights)
     notes = (f"{path.name} has no zone; its times are taken as those of {zone}",)
-    return ScoredSleep(whole, periods, frame, record_row(frame, whole, zone), notes)
+    return ScoredSleep(whole, periods, frame, _without_sri(record_row(frame, whole, zone)), notes)
+
+
+def _without_sri(record: dict[str, Any]) -> dict[str, Any]:
+    """Withhold what compares days: of pairs of sleep alone nearly all are alike, however irregular it was."""
+    why = "sri, sri_clock: nothing tells awake from not worn between the sessions"
+    said = "; ".join(filter(None, (record["withheld"], why)))
+    return {**record, "sri": float("nan"), "sri_clock": float("nan"), "withheld": said}
 
 
 def _joined(nights: list[Hypnogram]) -> tuple[Hypnogram, Periods]:

@@ -12,8 +12,8 @@ from features.activity.intensity import intensity_gradient
 from features.activity.specs import ACTIVITY_SPECS
 from features.activity.thresholds import Thresholds, thresholds_of
 from features.epochs.epochs import Epochs, FloatArray
-from features.epochs.local_time import local_wall_ns
 from features.epochs.wear import Wear, WearState, wear
+from store.local_time import local_wall_ns
 from store.nights import local_ns
 from store.units import NS_PER_S
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from features.epochs.devices import numbers, reader_of
 from features.epochs.epochs import Epochs, vector_magnitude
-from features.epochs.local_time import check_zone
 from features.epochs.recorded import Recorded, on_grid
 from store.errors import ConfigError, RecordingError
+from store.local_time import check_zone
 
 SCORED = ("counts", "axis1", "enmo_mg", "steps", "activity", "heart_rate_bpm")
 """Which column of a plain table is scored, the first there is."""

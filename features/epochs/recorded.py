@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.epochs.epochs import Epochs, FloatArray
-from features.epochs.local_time import utc_of_local
 from store.errors import RecordingError
+from store.local_time import utc_of_local
 from store.units import NS_PER_S
 
 MAX_EPOCHS = 50_000_000

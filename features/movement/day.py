@@ -51,12 +51,12 @@ def day_values(moved: Moved, span: NightSpan) -> tuple[dict[str, float], dict[st
     span_ns = day_before_ns(span)
     part, column = _part(minutes, span_ns), movement_column(minutes)
     values = dict.fromkeys(_FROM_TABLE, _NAN)
-    share = _share(moved.is_worn[part], span_ns)
     if not column or part.start == part.stop:
         return values, dict.fromkeys(_FROM_TABLE, "no movement recorded"), 0.0
     held = getattr(minutes, column)[part]
     epochs = Epochs(minutes.starts_ns[part], 60.0, {column: held}, column, span.zone, moved.device)
     is_used = moved.is_worn[part] & np.isfinite(held)
+    share = _share(is_used, span_ns)
     bounds = thresholds_of(epochs)
     found = activity_values(epochs, is_used, bounds)
     why: dict[str, str] = {}

@@ -34,6 +34,7 @@ from store.streams import (
     RR_INTERVAL,
     SLEEP_STAGE,
     STEP_COUNT,
+    Stream,
 )
 from store.timeseries import Samples
 from store.units import NS_PER_S
@@ -123,7 +124,7 @@ def _moved(
     )
     minutes = minutes_of(*around_ns, epochs.of_sensor(sensor), steps.of_sensor("") if sensor else steps)
     worn_by = sensor or (steps.sensors[0] if len(steps) else "")
-    state = wear_states(minutes, _witness(samples, worn_by))
+    state = wear_states(minutes, _witness(samples, worn_by, has_epochs=bool(sensor)))
     return Moved(minutes, state, worn_by, models.get(worn_by, ""), has_epochs=bool(sensor))
 
 
@@ -160,33 +161,30 @@ def _scored(samples: Mapping[str, Samples], moved: Moved, span: NightSpan) -> tu
     return None, "the movement recorded has neither an angle in epochs of 6 s or less nor counts"
 
 
-def _witness(samples: Mapping[str, Samples], sensor: str) -> Witness:
-    """Return what the sensor reports of itself; without movement and steps, the pulse of any."""
-    pulses = [samples[stream.name] for stream in (RR_INTERVAL, PP_INTERVAL, HEART_RATE)]
-    heart = samples[HEART_RATE.name]
-    times = [
-        _times(each, sensor, _is_pulse(heart) if each is heart else np.ones(len(each), np.bool_))
-        for each in pulses
-    ]
-    link, battery = samples[LINK_STATE.name], samples[BATTERY.name]
+def _witness(samples: Mapping[str, Samples], sensor: str, *, has_epochs: bool) -> Witness:
+    """Return what the sensor reports of itself; without movement and steps, what any does."""
+
+    def of(stream: Stream) -> Samples:
+        return samples[stream.name].of_sensor(sensor) if sensor else samples[stream.name]
+
+    heart = of(HEART_RATE)
+    has_pulse = (heart["skin_contact"] != 0) & (heart["heart_rate_bpm"] > 0)
+    times = [of(RR_INTERVAL).t_ns, of(PP_INTERVAL).t_ns, heart.t_ns[has_pulse]]
+    if not has_epochs:
+        # Logs of steps leave out minutes without any, worn or not: steps and sleep are signs of life.
+        steps = of(STEP_COUNT)
+        times += [steps.t_ns[steps["steps"] > 0], _minutes_of(of(SLEEP_STAGE))]
     # What is off the body stays off for as long as anything is known.
     last_ns = max((int(each.t_ns[-1]) for each in samples.values() if len(each)), default=0)
-    return Witness(
-        np.sort(np.concatenate(times)),
-        off_body_spans(link.of_sensor(sensor), last_ns),
-        charging_spans(battery.of_sensor(sensor)),
-    )
+    link, battery = samples[LINK_STATE.name].of_sensor(sensor), samples[BATTERY.name].of_sensor(sensor)
+    return Witness(np.sort(np.concatenate(times)), off_body_spans(link, last_ns), charging_spans(battery))
 
 
-def _is_pulse(heart: Samples) -> NDArray[np.bool_]:
-    return np.asarray((heart["skin_contact"] != 0) & (heart["heart_rate_bpm"] > 0), np.bool_)
-
-
-def _times(held: Samples, sensor: str, is_pulse: NDArray[np.bool_]) -> Times:
-    if sensor:
-        index = held.sensors.index(sensor) if sensor in held.sensors else -1
-        is_pulse = is_pulse & (held.sensor_index == index)
-    return held.t_ns[is_pulse]
+def _minutes_of(stages: Samples) -> Times:
+    """Return a time in every minute of stretches of sleep."""
+    stretches = zip(stages.t_ns.tolist(), stages["duration_s"].tolist(), strict=True)
+    parts = [at_ns + np.arange(0, round(length_s), 60) * NS_PER_S for at_ns, length_s in stretches]
+    return np.concatenate([np.empty(0, np.int64), *parts])
 
 
 def _kept(moved: Moved, slept: NightsSleepValues, span: NightSpan) -> NightMinutes:

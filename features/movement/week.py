@@ -10,7 +10,6 @@ from datetime import date
 
 import numpy as np
 
-from features.epochs.local_time import local_wall_ns
 from features.movement.minutes import MINUTE_NS
 from features.movement.night_minutes import NightMinutes
 from features.movement.specs import names_of
@@ -25,6 +24,7 @@ from features.sleep.regularity import (
     sleep_regularity_index,
     social_jet_lag_h,
 )
+from store.local_time import local_wall_ns
 from store.units import NS_PER_S
 
 NIGHTS = 7

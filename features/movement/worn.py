@@ -3,7 +3,8 @@
 What a sensor reports of itself (off the body, a charge that rises, a pulse) goes before what its movement
 suggests. Without a pulse, an hour without a turn (van Hees 2013, doi:10.1371/journal.pone.0061691), or five
 hours without a count, is not worn; of steps or bare ENMO what is recorded counts as worn, but for steps that
-stay 0 for 16 h, which are unknown.
+stay 0 for 16 h, which are unknown. Who has steps alone was wearing it between steps less than an hour apart,
+and in sleep that the wearable scored.
 """
 
 from dataclasses import dataclass

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.epochs.epochs import Epochs, FloatArray
-from features.epochs.local_time import local_wall_ns
 from features.hrv.compiled import compiled
 from store.errors import ConfigError
+from store.local_time import local_wall_ns
 from store.units import NS_PER_S
 
 DAY_S = 86_400

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.epochs.epochs import Epochs, FloatArray
-from features.epochs.local_time import local_wall_ns
 from features.epochs.specs import MovementSpec
 from features.epochs.wear import Wear, wear
 from features.rhythm.clock_profile import DAY_S, ClockedValues, clocked, mean_day
@@ -17,6 +16,7 @@ from features.rhythm.cosinor import cosinor, phase_shift_h
 from features.rhythm.extremes import l5_m10
 from features.rhythm.specs import RHYTHM_SPECS
 from features.rhythm.stability import is_iv, ism_ivm
+from store.local_time import local_wall_ns
 from store.units import NS_PER_S
 
 MIN_DAY_FRAC = 0.75

@@ -6,8 +6,8 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from features.epochs.local_time import local_wall_ns
 from features.sleep.hypnogram import Hypnogram, SleepStage, StageArray
+from store.local_time import local_wall_ns
 from store.units import NS_PER_S
 
 FloatArray = NDArray[np.float64]

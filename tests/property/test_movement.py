@@ -10,10 +10,10 @@ from scipy.spatial.transform import Rotation
 
 from features.activity import activity_table, bouts_of
 from features.epochs import Epochs
-from features.epochs.local_time import local_wall_ns, utc_of_local
 from features.epochs.raw import raw_epochs
 from features.epochs.wear import choi_not_worn
 from features.rhythm import clocked, cosinor, is_iv, l5_m10, mean_day
+from store.local_time import local_wall_ns, utc_of_local
 
 ZONES = sorted(available_timezones())
 MINUTE_NS = 60_000_000_000

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from features.epochs import Epochs, read_epochs
-from features.epochs.local_time import local_wall_ns, utc_of_local
 from store.errors import ConfigError, DataError, RecordingError
+from store.local_time import local_wall_ns, utc_of_local
 from store.times import parse_time_ns
 from tests.conftest import SHARED
 

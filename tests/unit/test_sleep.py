@@ -35,9 +35,10 @@ from features.sleep import (
     webster,
     zero_runs,
 )
-from features.sleep.fitbit import fitbit_logs
+from features.sleep.fitbit import hypnogram_of
 from features.sleep_file import read_sessions, score_fitbit, score_sleep
 from store.errors import ConfigError, EvenkeelError, RecordingError, UnknownError
+from store.fitbit import fitbit_logs
 from store.units import NS_PER_S
 from tests.conftest import REPOSITORY, SHARED
 
@@ -320,11 +321,11 @@ def log_of(parts, start="2020-03-29T01:06:00", minutes_in_bed=439, end="2020-03-
 def test_the_hour_that_never_was_is_not_in_bed():
     parts = [("2020-03-29T01:06:00", "light", 22_710), ("2020-03-29T07:24:30", "unknown", 3660)]
     (log,) = fitbit_logs(json.dumps([log_of(parts)] * 2), "Europe/Oslo", "sleep.json")
-    assert len(log.hypnogram) * 0.5 == pytest.approx(379.5, abs=0.5)
-    assert log.hypnogram.is_scored.mean() > 0.995
-    elsewhere = fitbit_logs(json.dumps([log_of(parts)]), "UTC", "sleep.json")[0].hypnogram
-    assert len(elsewhere) * 0.5 == 439
-    assert elsewhere.start_ns - log.hypnogram.start_ns == 3600 * NS_PER_S
+    assert len(log.levels) * 0.5 == pytest.approx(379.5, abs=0.5)
+    assert hypnogram_of(log).is_scored.mean() > 0.995
+    elsewhere = fitbit_logs(json.dumps([log_of(parts)]), "UTC", "sleep.json")[0]
+    assert len(elsewhere.levels) * 0.5 == 439
+    assert elsewhere.start_ns - log.start_ns == 3600 * NS_PER_S
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '[{"logId": 1}]', "{}x", '[{"logId": 1, "startTime": "soon"}]'])
@@ -411,7 +412,7 @@ def test_fitbit_minutes_asleep_from_its_stages():
         for path in paths
         for log in fitbit_logs(gzip.decompress(path.read_bytes()).decode(), "Europe/Oslo", path.name)
     ]
-    off = np.array([log.hypnogram.is_asleep.sum() / 2 - log.minutes_asleep for log in logs])
+    off = np.array([hypnogram_of(log).is_asleep.sum() / 2 - log.minutes_asleep for log in logs])
     assert len(logs) > 500
     assert np.abs(off).max() <= 3.5
     assert abs(off.mean()) < 0.5
@@ -424,6 +425,7 @@ def test_a_fitbit_export_becomes_a_row_per_log(tmp_path: Path):
     found = score_fitbit(path, "Europe/Oslo").frame.iloc[0]
     assert (found["tst_min"], found["sol_min"], found["deep_min"], found["rem_min"]) == (50, 10, 50, 0)
     assert found["in_bed"] == "2020-06-01T23:00:00+02:00"
+    assert "nothing tells awake from not worn" in score_fitbit(path, "Europe/Oslo").record["withheld"]
 
 
 def test_the_document_names_every_scorer_and_every_column():
