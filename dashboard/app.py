@@ -5,7 +5,7 @@ from dash.development.base_component import Component
 from flask import has_request_context, request
 
 from dashboard.compare import connect_compare
-from dashboard.gate import audit, csrf_token, install_gate, signed_in_user, visible_subject
+from dashboard.gate import audit, csrf_cookie, csrf_token, install_gate, signed_in_user, visible_subject
 from dashboard.happenings import connect_happenings
 from dashboard.live import connect_live, live_layout
 from dashboard.night import connect_night
@@ -46,6 +46,7 @@ def create_app(installation: Installation) -> Shell:
         # Pages come one at a time, so most callbacks miss their parts in the first layout.
         suppress_callback_exceptions=True,
         enable_mcp=False,
+        csrf_token_name=csrf_cookie(is_behind_tls=installation.settings.dashboard.is_behind_tls),
     )
     install_gate(server, sources, app.csp_hashes)
     server.register_blueprint(sign_in_pages(sources))

@@ -40,8 +40,6 @@ from store.registry.people import Sensor, Subject
 STYLESHEET_PATH = "/assets/evenkeel.css"
 OPEN_PATHS = frozenset({SIGN_IN_PATH, OIDC_PATH, OIDC_RETURN_PATH, "/health", STYLESHEET_PATH, FONT_PATH})
 CALLBACK_PATH = "/_dash-update-component"
-CSRF_COOKIE = "_csrf_token"
-"""Dash sends this cookie's value back as the header X-CSRFToken with every callback."""
 ACTIVE_HEADER = "X-Evenkeel-Active"
 """`assets/evenkeel.js` sends it when somebody used mouse or keys since the page last asked."""
 
@@ -103,6 +101,11 @@ def install_gate(server: Flask, sources: Sources, script_hashes: Callable[[], Se
         return packing.packed(request, response) if _is_code(response) else response
 
     server.after_request(finish)
+
+
+def csrf_cookie(*, is_behind_tls: bool) -> str:
+    """Return the name of the cookie whose value Dash sends back as the header X-CSRFToken."""
+    return "__Host-csrf_token" if is_behind_tls else "_csrf_token"
 
 
 def csrf_token() -> str:
@@ -220,6 +223,8 @@ def _admit_part(sources: Sources, user: User) -> ResponseReturnValue | None:
     if user.role not in READERS or user.must_change_password:
         audit(sources, user.name, "page", is_allowed=False, detail=f"{request.path}: role {user.role}")
         raise Forbidden
+    if request.endpoint in _CATCH_ALL:
+        raise NotFound
     if request.path == CALLBACK_PATH and request.method == "POST" and not _is_callback():
         raise BadRequest
     return None
@@ -297,13 +302,14 @@ def _finish(response: Response, policy: str, *, is_behind_tls: bool) -> None:
     response.headers.update(_HEADERS)
     response.headers["Content-Security-Policy"] = policy
     if is_behind_tls:
-        response.headers["Strict-Transport-Security"] = f"max-age={_YEAR_S}"
+        response.headers["Strict-Transport-Security"] = f"max-age={_YEAR_S}; includeSubDomains"
     if not _is_code(response):
         response.headers["Cache-Control"] = "no-store"
     elif "Cache-Control" not in response.headers:  # code without a fingerprint in its name: ask, then reuse
         response.headers["Cache-Control"] = "no-cache"
     if response.mimetype == "text/html" and "user" in g:
-        response.set_cookie(CSRF_COOKIE, csrf_token(), secure=is_behind_tls, samesite="Strict")
+        name = csrf_cookie(is_behind_tls=is_behind_tls)
+        response.set_cookie(name, csrf_token(), secure=is_behind_tls, samesite="Strict")
 
 
 def _store_is_away(server: Flask, sources: Sources, error: Exception) -> ResponseReturnValue:

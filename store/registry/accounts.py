@@ -32,6 +32,9 @@ FAILURES_PER_ADDRESS = 30
 """5 wrong guesses a name and 30 an address (a ward shares one) in 15 minutes, then a pause."""
 MIN_PASSWORD_LENGTH = 12
 """NIST SP 800-63B asks for 8 at least; patients' data are worth 12."""
+_HARD_ENOUGH, _ESTIMATED_LENGTH = 3, 72
+"""Of zxcvbn's 0 to 4: 10^8 guesses and more, each of which argon2 makes slow."""
+_WORDS_OF_HERE = ("evenkeel", "clinic", "hospital", "ward", "patient", "psychiatry", "doctor", "nurse")
 LONGEST_PASSWORD = 200
 """Long enough for any phrase; argon2 need not hash a megabyte for a stranger."""
 TEMPORARY_S = 24 * 3600
@@ -405,6 +408,11 @@ def _check_user(name: str, role: str, password: str | None) -> None:
         raise ConfigError(
             f"The password of {name} has {len(password)} characters; needed are {MIN_PASSWORD_LENGTH} or more"
         )
+    if password is not None and _is_easy_to_guess(name, password):
+        raise ConfigError(
+            f"The password of {name} is easy to guess: a common one, or made of common words, of the name or "
+            "the place; needed is a phrase of several words, or one that a machine made"
+        )
     if password is not None and len(password) > LONGEST_PASSWORD:
         raise ConfigError(
             f"The password of {name} has {len(password)} characters; needed are {LONGEST_PASSWORD} at most"
@@ -436,6 +444,14 @@ def _close(connection: Connection, user_id: int) -> None:
     """End what lets a user in without a password."""
     for way_in in (schema.session, schema.sign_in_link):
         connection.execute(sa.delete(way_in).where(way_in.c.user_id == user_id))
+
+
+def _is_easy_to_guess(name: str, password: str) -> bool:
+    """Say whether a password is a common one, or made of words that belong here."""
+    from zxcvbn import zxcvbn  # noqa: PLC0415 - its lists of words take a third of a second
+
+    estimate = zxcvbn(password[:_ESTIMATED_LENGTH], user_inputs=[name, *_WORDS_OF_HERE])
+    return estimate["score"] < _HARD_ENOUGH
 
 
 def _digest(token: str) -> bytes:
