@@ -5,6 +5,7 @@ itself, which must not keep an unattended session alive. The signed cookie holds
 session itself is a row of the registry and can be ended there.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any, cast
 
 from dash.exceptions import DashException
 from flask import Flask, Response, g, redirect, request, session
+from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_wtf import csrf
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound, ServiceUnavailable
@@ -62,6 +64,12 @@ _HEADERS = {
 }
 
 
+class _SignedCookie(SecureCookieSessionInterface):
+    """Flask's own, signed with SHA-256 instead of SHA-1."""
+
+    digest_method = staticmethod(hashlib.sha256)
+
+
 def install_gate(server: Flask, sources: Sources, script_hashes: Callable[[], Sequence[str]]) -> None:
     """Close a server: default-deny, CSRF on every POST, headers, cookies.
 
@@ -72,6 +80,7 @@ def install_gate(server: Flask, sources: Sources, script_hashes: Callable[[], Se
     """
     is_behind_tls = sources.settings.dashboard.is_behind_tls
     server.secret_key = sources.secret
+    server.session_interface = _SignedCookie()
     config = cast("dict[str, Any]", server.config)
     config.update(
         SESSION_COOKIE_NAME="__Host-evenkeel" if is_behind_tls else "evenkeel",
@@ -146,16 +155,17 @@ def subject_at(sources: Sources, path: object) -> Subject:
     return subject
 
 
-def may_write() -> User:
+def may_write(sources: Sources) -> User:
     """Return who asks, if their role acts on patients' behalf: for code that changes what is held of one.
 
     Raises
     ------
     Forbidden
-        If it does not; a researcher reads, and changes nothing.
+        If it does not, with an entry in the audit; a researcher reads, and changes nothing.
     """
     user = signed_in_user()
     if user.role not in CARERS:
+        audit(sources, user.name, "change", is_allowed=False, detail=f"{request.path}: role {user.role}")
         raise Forbidden
     return user
 
@@ -211,7 +221,8 @@ def _admit(sources: Sources) -> ResponseReturnValue | None:
             return "Signed out: sign in again", 401
         return redirect(SIGN_IN_PATH, 303)
     g.user = user
-    if request.path == SIGN_OUT_PATH or request.path.startswith(_CACHEABLE):
+    is_code = request.path.startswith(_CACHEABLE) and request.endpoint not in _CATCH_ALL
+    if is_code or request.path == SIGN_OUT_PATH:
         return None
     if request.path.startswith("/_"):
         return _admit_part(sources, user)

@@ -107,7 +107,7 @@ def connect_happenings(app: Shell, sources: Sources) -> None:
     def keep(clicks: object, kind: object, start: object, end: object, text: object, path: object) -> Any:  # noqa: ANN401 - the fields of a form
         if not clicks:
             return no_update, no_update
-        user, subject = may_write(), subject_at(sources, path)
+        user, subject = may_write(sources), subject_at(sources, path)
         try:
             sources.registry.annotations.add(_annotation(subject, kind, start, end, text), by=user.name)
         except ConfigError as error:

@@ -27,7 +27,7 @@ def assessment_pages(sources: Sources) -> Blueprint:
         return _form(sources, subject, request.args.get("scale", "PHQ-9"))
 
     def keep(subject_id: str) -> ResponseReturnValue:
-        may_write()
+        may_write(sources)
         return _keep(sources, _subject(sources, subject_id))
 
     pages.add_url_rule(_PATH, "show", show, methods=["GET"])

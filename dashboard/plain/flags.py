@@ -260,7 +260,7 @@ def _day(at_ns: int, zone: str) -> str:
 
 
 def _act(sources: Sources, flag_id: int) -> ResponseReturnValue:
-    user = may_write()
+    user = may_write(sources)
     _, subject = _visible(sources, flag_id)
     actions: Mapping[str, Callable[[Sources, int, User], str]] = {
         "acknowledge": _acknowledge,

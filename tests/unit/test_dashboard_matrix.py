@@ -33,6 +33,7 @@ OPENS = {
 OF_A_PATIENT = {
     "/patient/<subject_id>": READ,
     "/patient/<subject_id>/": READ,
+    "/patient/<subject_id>/summary": READ,
     "/patient/<subject_id>/assessments": CARE,
 }
 OF_A_FLAG = {"/flags/<int:flag_id>": CARE}

@@ -167,6 +167,32 @@ def test_behind_tls_a_callback_carries_the_token_of_a_cookie_of_this_host(
     app.sources.close()
 
 
+@pytest.mark.parametrize(("is_behind_tls", "seen"), [("false", "10.0.0.1"), ("true", "203.0.113.9")])
+def test_forwarded_headers_count_behind_the_proxy_only(tmp_path, clock, monkeypatch, is_behind_tls, seen):
+    monkeypatch.setenv("EVENKEEL_DASHBOARD__IS_BEHIND_TLS", is_behind_tls)
+    app = create_app(Installation(tmp_path / "home", clock))
+    headers = {"X-Forwarded-For": "198.51.100.1, 203.0.113.9", "X-Forwarded-Host": "elsewhere.example"}
+    visitor = Visitor(app)
+    app.server.config["WTF_CSRF_ENABLED"] = False
+    visitor.client.post(
+        "/sign-in",
+        data={"username": "x", "password": "y"},
+        headers=headers,
+        environ_overrides=visitor.environ,
+    )
+    assert app.sources.registry.audit.entries()[-1].address == seen
+    app.sources.close()
+
+
+def test_debugging_and_tracing_are_off(app, visitor):
+    assert not app.server.debug
+    assert not app.server.testing
+    assert visitor.client.open("/health", method="TRACE").status_code == 405
+    visitor.sign_in("lead")
+    assert visitor.get("/console").status_code == 404
+    assert visitor.get("/assets/").status_code == 404
+
+
 @pytest.mark.parametrize(("name", "password"), [("lead", "wrong password"), ("nobody", PASSWORD)])
 def test_wrong_guesses_look_alike_and_are_written_down(app, visitor, name, password):
     answer = visitor.sign_in(name, password)

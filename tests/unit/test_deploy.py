@@ -65,3 +65,27 @@ def test_the_readme_names_every_secret_role_and_a_url_that_works(compose):
         assert name in text
     for url in re.findall(r"EVENKEEL_STORE_URL='(.*)'", text):
         assert isinstance(place_of(url, DEPLOY), InfluxPlace)
+
+
+def test_the_proxies_offer_current_tls_only():
+    nginx, caddy = (DEPLOY / "nginx.conf").read_text(), (DEPLOY / "Caddyfile").read_text()
+    assert re.findall(r"ssl_protocols (.*);", nginx) == ["TLSv1.2 TLSv1.3"]
+    assert re.findall(r"protocols (.*)", caddy) == ["tls1.2 tls1.3"]
+    ciphers = re.findall(r"ssl_ciphers (.*);", nginx)[0].split(":")
+    assert all(
+        cipher.startswith("ECDHE-") and ("GCM" in cipher or "POLY1305" in cipher) for cipher in ciphers
+    )
+
+
+def test_the_proxies_tell_who_comes_and_take_no_visitors_word_for_it():
+    nginx = (DEPLOY / "nginx.conf").read_text()
+    assert "proxy_set_header X-Forwarded-For $remote_addr;" in nginx
+    assert "$proxy_add_x_forwarded_for" not in nginx
+    assert "access_log off;" in nginx, "one-time links are secrets"
+
+
+def test_the_service_starts_the_dashboard_with_few_rights():
+    service = (DEPLOY / "evenkeel-dashboard.service").read_text()
+    assert "evenkeel dashboard --workers 2" in service
+    for right in ("NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=\n", "UMask=0077"):
+        assert right in service

@@ -320,6 +320,14 @@ def test_an_administrator_adds_a_user_who_must_choose_a_password(app, clock):
     assert Visitor(app).sign_in("wren", new).status_code == 303
 
 
+def test_password_fields_let_password_managers_help(visitor):
+    fields = re.findall(r'<input[^>]*type="password"[^>]*>', visitor.get("/sign-in").text)
+    visitor.sign_in("lead")
+    fields += re.findall(r'<input[^>]*type="password"[^>]*>', visitor.get("/account").text)
+    helped = [re.search(r'autocomplete="(\w+-password)"', field)[1] for field in fields]
+    assert helped == ["current-password", "current-password", "new-password", "new-password"]
+
+
 def test_a_password_for_one_sign_in_is_worth_nothing_after_a_day(app, clock):
     app.sources.registry.accounts.add_user("late", "lead", password=PASSWORD, patients=[], is_temporary=True)
     clock.advance_to(clock.now_ns() + (TEMPORARY_S + 1) * NS_PER_S)

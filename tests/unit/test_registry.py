@@ -126,6 +126,15 @@ def test_short_passwords_unknown_roles_and_patients_are_refused(registry):
     assert registry.accounts.users() == []
 
 
+@pytest.mark.parametrize(
+    "password", ["password123456", "qwertyuiopasdf", "aaaaaaaaaaaaaaaa", "wren-evenkeel", "clinicpatient"]
+)
+def test_passwords_that_are_easy_to_guess_are_refused(registry, password):
+    with pytest.raises(ConfigError, match="easy to guess"):
+        registry.accounts.add_user("wren", "clinician", password=password, patients="all")
+    assert registry.accounts.users() == []
+
+
 def test_a_case_load_is_all_that_is_seen(registry):
     for subject_id in ("S1", "S2"):
         registry.people.add_subject(subject_id, "UTC")
