@@ -157,6 +157,7 @@ def call(app, visitor: Visitor, callback: dict, subject_id: str):
     output = callback["output"].split("@")[0]
     values = {"address.pathname": f"/patient/{subject_id}"}
     changed = [f"{part['id']}.{part['property']}" for part in callback["inputs"]]
+    values |= {name: 1 for name in changed if name.endswith(".n_clicks")}
     body = callback_body(app, output, changed, values)
     visitor.get("/help")
     token = next(c.value for c in visitor.client._cookies.values() if c.key.endswith("csrf_token"))
