@@ -20,7 +20,7 @@ from features.hrv.compiled import compiled
 from features.hrv.segments import FloatArray, Segments
 from store.types import NnSeries
 
-_DUST_PER_MS = 1e6
+_TICKS_PER_MS = 1e6
 """Differences are rounded to 1e-6 ms, so that one of exactly 50 ms is not counted as more."""
 
 SLOW_HEART_BPM = 48.0
@@ -105,8 +105,9 @@ def beats(nn: NnSeries, segments: Segments) -> Beats:
 
 
 @compiled
-def _difference_ms(nn_ms: FloatArray, i: int) -> float:
-    return np.rint((nn_ms[i] - nn_ms[i - 1]) * _DUST_PER_MS) / _DUST_PER_MS
+def _difference(nn_ms: FloatArray, i: int) -> float:
+    """Return a successive difference in whole ticks: dividing every one would cost most of the time."""
+    return np.rint((nn_ms[i] - nn_ms[i - 1]) * _TICKS_PER_MS)
 
 
 @compiled
@@ -131,12 +132,12 @@ def _beats_kernel(
             squares += (nn_ms[i] - mean) ** 2
             if i == a or not follows[i]:
                 continue
-            d = _difference_ms(nn_ms, i)
+            d = _difference(nn_ms, i)
             differences += 1
             signed += d
             squared += d * d
-            above_50 += abs(d) > 50
-            above_20 += abs(d) > 20
+            above_50 += abs(d) > 50 * _TICKS_PER_MS
+            above_20 += abs(d) > 20 * _TICKS_PER_MS
             up += d > 0
             down += d < 0
             up_squared += d * d if d > 0 else 0.0
@@ -144,12 +145,12 @@ def _beats_kernel(
         spread = 0.0
         for i in range(a + 1, b):
             if follows[i]:
-                d = _difference_ms(nn_ms, i)
+                d = _difference(nn_ms, i)
                 spread += (d - mean_difference) ** 2
         out[0, k], out[1, k], out[2, k], out[3, k] = n, differences, total, mean
         out[4, k] = np.sqrt(squares / (n - 1)) if n > 1 else np.nan
-        out[5, k] = np.sqrt(squared / differences) if differences else np.nan
-        out[6, k] = np.sqrt(spread / (differences - 1)) if differences > 1 else np.nan
+        out[5, k] = np.sqrt(squared / differences) / _TICKS_PER_MS if differences else np.nan
+        out[6, k] = np.sqrt(spread / (differences - 1)) / _TICKS_PER_MS if differences > 1 else np.nan
         out[7, k] = 100.0 * above_50 / differences if differences else np.nan
         out[8, k] = 100.0 * above_20 / differences if differences else np.nan
         out[9, k] = 100.0 * up_squared / squared if squared > 0 else np.nan
@@ -201,7 +202,7 @@ def _fragmentation_kernel(
         for i in range(a + 1, b + 1):
             # One step beyond the last difference closes what is open, as a removed interval does.
             is_difference = i < b and follows[i]
-            d = _difference_ms(nn_ms, i) if is_difference else 0.0
+            d = _difference(nn_ms, i) if is_difference else 0.0
             n_differences += is_difference
             flips = is_difference and has_previous and previous * d < 0
             inflections += is_difference and has_previous and previous * d <= 0 and previous != d

@@ -57,7 +57,7 @@ def beat_artefacts(rr_ms: FloatArray) -> Verdicts:
     differences = _in_units_of(_threshold(differences), differences)
     median_s = rolling_quantiles(rr_s, MEDIAN_HALF_BEATS, _MEDIAN)[0]
     deviations = rr_s - median_s
-    deviations[deviations < 0] *= 2
+    deviations += np.minimum(deviations, 0.0)
     allowed_s = _threshold(deviations)
     return _classes(rr_s, median_s, differences, _in_units_of(allowed_s, deviations), allowed_s)
 

@@ -10,52 +10,47 @@ from features.nn.artefact import FloatArray
 def rolling_quantiles(values: FloatArray, half: int, fractions: FloatArray) -> FloatArray:
     """Return quantiles, (q, n), of the 2 `half` + 1 values centred on each; at the ends, of those there are.
 
-    Interpolated linearly between order statistics. NaN values are passed over; a window of nothing else
-    gives NaN. The window is kept sorted, so that a step costs one move of what lies between what leaves and
-    what enters.
+    Interpolated linearly between order statistics. NaN and infinite values are passed over; a window of
+    nothing else gives NaN. The window is kept sorted between two infinities.
     """
-    n = len(values)
-    found = np.full((len(fractions), n), np.nan)
-    ordered = np.full(2 * half + 2, np.inf)
-    size = 0
+    n, width, q_count = len(values), 2 * half + 1, len(fractions)
+    found = np.full((q_count, n), np.nan)
+    padded = np.full(n + 2 * width, np.inf)
+    for i in range(n):
+        padded[width + i] = values[i] if abs(values[i]) < np.inf else np.inf
+    window = np.full(width + 2, np.inf)
+    window[0] = -np.inf
+    following = window.copy()
+    low, weight = np.zeros(q_count, np.int64), np.zeros(q_count)
+    size, placed = 0, 0
     for entering in range(n + half):
-        leaving = entering - 2 * half - 1
-        size += _replace(
-            ordered,
-            size,
-            values[leaving] if leaving >= 0 else np.nan,
-            values[entering] if entering < n else np.nan,
-        )
-        if entering >= half and size:
-            for q in range(len(fractions)):
+        leaves, enters = padded[entering], padded[entering + width]
+        size += int(enters < np.inf) - int(leaves < np.inf)
+        _replace(window, leaves, enters, following)
+        window, following = following, window
+        if entering < half or not size:
+            continue
+        if size != placed:
+            placed = size
+            for q in range(q_count):
                 place = fractions[q] * (size - 1)
-                low = int(place)
-                high = min(low + 1, size - 1)
-                found[q, entering - half] = ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+                low[q] = int(place)
+                weight[q] = place - low[q]
+        for q in range(q_count):
+            below = window[1 + low[q]]
+            step = window[2 + low[q]] - below if weight[q] > 0 else 0.0
+            found[q, entering - half] = below + step * weight[q]
     return found
 
 
 @compiled
-def _replace(ordered: FloatArray, size: int, old: float, new: float) -> int:
-    """Take `old` out of the sorted values and put `new` in; NaN is none. Return how many more there are."""
-    # The infinity behind the last value serves where nothing leaves.
-    hole = size if np.isnan(old) else _count_below(ordered, old)
-    target = size if np.isnan(new) else _count_below(ordered, new)
-    if target > hole:
-        for k in range(hole, target - 1):
-            ordered[k] = ordered[k + 1]
-        ordered[target - 1] = np.inf if np.isnan(new) else new
-    elif not np.isnan(new):
-        for k in range(hole, target, -1):
-            ordered[k] = ordered[k - 1]
-        ordered[target] = new
-    return int(not np.isnan(new)) - int(not np.isnan(old))
+def _replace(ordered: FloatArray, old: float, new: float, out: FloatArray) -> None:
+    """Write the sorted values without `old` and with `new` to `out`; infinity is none.
 
-
-@compiled
-def _count_below(ordered: FloatArray, value: float) -> int:
-    """Count over the whole array, infinities too: without a branch this is faster here than to bisect."""
-    count = 0
-    for k in range(len(ordered)):
-        count += ordered[k] < value
-    return count
+    Each place is worked out on its own, without a branch: the machine does several at once and never guesses.
+    """
+    for k in range(1, len(ordered) - 1):
+        before = ordered[k - 1] if ordered[k - 1] < old else ordered[k]
+        here = ordered[k] if ordered[k] < old else ordered[k + 1]
+        smaller = min(new, here)
+        out[k] = max(before, smaller)

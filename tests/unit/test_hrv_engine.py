@@ -247,6 +247,28 @@ def test_triangle_and_stress_by_hand():
     assert found.tinn_ms[0] == pytest.approx(6 * 1000 / 128)
 
 
+@given(
+    st.lists(
+        st.sampled_from([500.0, 507.8125, 600.0, 650.5, 799.99, 800.0, 812.5, 901.0]), min_size=2, max_size=30
+    )
+)
+def test_triangle_and_stress_equal_the_search_of_all_triangles(nn_ms):
+    at = np.floor(np.round(np.array(nn_ms) / 7.8125, 9)).astype(int)
+    heights = np.bincount(at - at.min() + 1, minlength=at.max() - at.min() + 3)
+    apex, places = int(np.argmax(heights)), np.arange(len(heights))
+    errors = {}
+    for n, m in itertools.product(range(apex), range(apex + 1, len(heights))):
+        triangle = heights[apex] * np.minimum((places - n) / (apex - n), (m - places) / (m - apex))
+        errors[n, m] = np.sum((heights - np.maximum(triangle, 0)) ** 2)
+    found = geometry(series(np.array(nn_ms)), whole(series(np.array(nn_ms))))
+    best = {(m - n) * 7.8125 for (n, m), error in errors.items() if error < min(errors.values()) + 1e-6}
+    assert found.tinn_ms[0] in best
+    mode = 100 * np.bincount(np.floor(np.array(nn_ms) / 50).astype(int)).max() / len(nn_ms)
+    span_s = (max(nn_ms) - min(nn_ms)) / 1000
+    expected = mode / (2 * np.median(nn_ms) / 1000 * span_s) if span_s else np.nan
+    np.testing.assert_allclose(found.stress_index[0], expected)
+
+
 def test_poincare_and_asymmetry_by_hand():
     nn = series(np.array([800.0, 830, 820, 850, 790]))
     found = beats(nn, whole(nn))
