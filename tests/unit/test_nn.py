@@ -37,7 +37,7 @@ def test_a_long_constant_series_is_kept_whole(rule):
 
 
 @pytest.mark.parametrize("grid_ms", [0.0, 1.0, 1000 / 128, 10.0])
-@pytest.mark.parametrize("swing_ms", [5.0, 25.0, 50.0])
+@pytest.mark.parametrize("swing_ms", [5.0, 25.0, 50.0, 90.0])
 def test_breathing_on_any_grid_raises_no_flag(grid_ms, swing_ms):
     assert is_normal(breathing(swing_ms=swing_ms, grid_ms=grid_ms)).all()
 
@@ -56,6 +56,32 @@ def test_one_artefact_is_found_and_at_most_its_neighbours(at):
         found = set(np.flatnonzero(~is_normal(np.diff(times_ms))).tolist())
         neighbours = {interval + k for interval in expected for k in (-1, 0, 1)}
         assert expected <= found <= neighbours, name
+
+
+def test_a_single_pause_is_the_hearts_own_unless_a_beat_was_missed_or_came_early():
+    calm = breathing(swing_ms=15)
+    pause, missed, after_early_beat = calm.copy(), calm.copy(), calm.copy()
+    pause[200] *= 1.35
+    missed[200] *= 2
+    after_early_beat[198], after_early_beat[200] = 500, calm[200] * 1.35
+    assert is_normal(pause).all()
+    assert np.flatnonzero(~is_normal(missed)).tolist() == [200]
+    assert {198, 200} <= set(np.flatnonzero(~is_normal(after_early_beat)).tolist())
+
+
+@pytest.mark.parametrize("length", [2, 3])
+def test_a_run_of_early_beats_is_left_out_whole(length):
+    rr_ms = breathing(swing_ms=20)
+    rr_ms[200 : 200 + length] *= 0.6
+    rr_ms[200 + length] *= 1.3
+    out = np.flatnonzero(~is_normal(rr_ms)).tolist()
+    assert set(range(200, 201 + length)) <= set(out) <= set(range(199, 202 + length))
+
+
+def test_a_beat_moved_among_slowly_changing_intervals_is_found():
+    beat_ms = np.concatenate([[0.0], np.cumsum(np.linspace(1000, 600, 200))])
+    beat_ms[100] += 60
+    assert np.flatnonzero(~is_normal(np.diff(beat_ms))).tolist() == [99, 100]
 
 
 def test_a_step_of_heart_rate_is_none_of_an_artefact():
