@@ -35,7 +35,11 @@ def hrv(  # noqa: PLR0917 - each is an option of the command
     step: Annotated[float, typer.Option(help="From one window to the next, s.")] = 300.0,
     t0: Annotated[float, typer.Option(help="Where a window begins, in the file's time, s.")] = 0.0,
     clean: Annotated[
-        str, typer.Option(help="How RR intervals become NN intervals: the name of a rule, or none.")
+        str,
+        typer.Option(
+            help="How RR intervals become NN intervals: bracket (default), median20, "
+            "lipponen_tarvainen, none."
+        ),
     ] = "",
     out: Annotated[
         Path | None, typer.Option(help="Write a row per window: .csv, .csv.gz, .parquet or .json.")
@@ -55,8 +59,7 @@ def hrv(  # noqa: PLR0917 - each is an option of the command
 ) -> None:
     """Score an RR recording: HRV of every window or of the whole, withheld where too little is there.
 
-    Values with too little behind them are empty and `withheld` says why. Definitions, sources and what each
-    value needs: docs/hrv.md.
+    Values with too little behind them are empty and `withheld` says why. Definitions: docs/hrv.md.
     """
     from features.hrv_file import score_record, score_windows, write_frame
     from features.nn import DEFAULT_RULE

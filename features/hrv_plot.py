@@ -19,6 +19,7 @@ INK, QUIET, GRID = "#20303c", "#5d6f7e", "#e6ebf0"
 BLUE, PALE, OUT, SHADE = "#1f3a5f", "#9fb6cd", "#b3400e", "#f3e6cf"
 BAND_COLOURS = {"vlf": "#dfe5ea", "lf": "#c7d8e8", "hf": "#cfe3d6"}
 HIGHEST_HZ = 0.5
+_SHORT_S = 5400
 _GRID_HZ = np.arange(0, HIGHEST_HZ + 1e-9, 1 / 300)
 _DASHES = {"rmssd_ms": BLUE, "sdnn_ms": "#2f8f7a"}
 
@@ -62,20 +63,21 @@ def write_plot(scored: ScoredWindows, name: str, path: Path) -> None:
 
 
 _LEGEND = (
-    "Shaded windows: RMSSD withheld, for too few differences between intervals that share a beat. Breaks in "
-    "a line are gaps or intervals left out; time-domain values never bridge them. Spectrum: Welch's density "
-    "of the windows that are complete enough, median and middle half."
+    "Triangles: left out, beyond the axis. Shaded windows: RMSSD withheld, for too few differences between "
+    "intervals that share a beat. Breaks in a line are gaps or intervals left out; time-domain values never "
+    "bridge them. Spectrum: Welch's density of the windows that are complete enough, median and middle half."
 )
 
 
 def _summary(scored: ScoredWindows) -> str:
     rr, out = scored.rr, scored.nn.removed_count
-    hours = (rr.t_ns[-1] - rr.t_ns[0]) / NS_PER_S / 3600
+    unit, unit_s = _unit(scored)
+    lasts = (rr.t_ns[-1] - rr.t_ns[0]) / NS_PER_S / unit_s
     kind = "pulse" if scored.prefix else "RR"
     withheld = int((~_has_rmssd(scored)).sum())
     return (
-        f"{len(rr):,} {kind} intervals in {hours:.1f} h; {out:,} ({100 * out / len(rr):.2f} %) left out by "
-        f"{scored.rule}; RMSSD withheld in {withheld:,} of {len(scored.frame):,} windows"
+        f"{len(rr):,} {kind} intervals in {lasts:.1f} {unit}; {out:,} ({100 * out / len(rr):.2f} %) left out "
+        f"by {scored.rule}; RMSSD withheld in {withheld:,} of {len(scored.frame):,} windows"
     )
 
 
@@ -104,22 +106,28 @@ def _figure(scored: ScoredWindows) -> Any:  # noqa: ANN401 - plotly has no types
         font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
         margin={"l": 64, "r": 24, "t": 56, "b": 56},
         hovermode="closest",
-        legend={"orientation": "h", "y": 1.06, "x": 1, "xanchor": "right"},
+        legend={"orientation": "h", "y": 1.06, "x": 0, "xanchor": "left"},
     )
     figure.update_xaxes(gridcolor=GRID, zeroline=False, title_standoff=8)
     figure.update_yaxes(gridcolor=GRID, zeroline=False, title_standoff=8)
     return figure
 
 
-def _hours(t_ns: Any) -> FloatArray:  # noqa: ANN401 - integers or an array of them
-    return np.asarray(t_ns, np.float64) / NS_PER_S / 3600
+def _unit(scored: ScoredWindows) -> tuple[str, int]:
+    """Return the unit of the time axis and its seconds."""
+    span_s = (int(scored.rr.t_ns[-1]) - int(scored.rr.t_ns[0])) / NS_PER_S
+    return ("hours", 3600) if span_s > _SHORT_S else ("minutes", 60)
+
+
+def _times(scored: ScoredWindows, t_ns: Any) -> FloatArray:  # noqa: ANN401 - integers or an array of them
+    return np.asarray(t_ns, np.float64) / NS_PER_S / _unit(scored)[1]
 
 
 def _tachogram(figure: Any, scored: ScoredWindows) -> None:  # noqa: ANN401 - plotly has no types
-    nn, rr = scored.nn, scored.rr
+    nn = scored.nn
     starts = np.flatnonzero(~nn.follows_previous[1:]) + 1  # a NaN before each start breaks the line there
     figure.add_scattergl(
-        x=np.insert(_hours(nn.t_ns), starts, np.nan),
+        x=np.insert(_times(scored, nn.t_ns), starts, np.nan),
         y=np.insert(nn.nn_ms, starts, np.nan),
         mode="lines+markers" if len(nn) < 1500 else "lines",
         line={"color": BLUE, "width": 1},
@@ -128,22 +136,42 @@ def _tachogram(figure: Any, scored: ScoredWindows) -> None:  # noqa: ANN401 - pl
         row=1,
         col=1,
     )
+    low, high = np.percentile(nn.nn_ms, (0.05, 99.95)) if len(nn) else (300.0, 2000.0)
+    edge = 0.25 * (high - low) + 20
+    low, high = max(low - edge, 0), high + edge
+    _left_out(figure, scored, low, high)
+    margin = 0.04 * (high - low)
+    figure.update_yaxes(title_text="ms", range=[low - margin, high + margin], row=1, col=1)
+    _shade(figure, scored)
+
+
+def _left_out(figure: Any, scored: ScoredWindows, low: float, high: float) -> None:  # noqa: ANN401 - as above
+    """Mark what the rule left out; what lies outside the axis on its edge, the value in the hover text."""
+    rr = scored.rr
     found = verdicts(rr.rr_ms, scored.rule)
-    is_out = found != Artefact.NONE
+    is_out = np.flatnonzero(found != Artefact.NONE)
+    # What lies inside comes first: the legend shows the mark of the first.
+    is_out = is_out[np.argsort((rr.rr_ms[is_out] < low) | (rr.rr_ms[is_out] > high), kind="stable")]
+    rr_ms = rr.rr_ms[is_out]
     figure.add_scattergl(
-        x=_hours(rr.t_ns[is_out]),
-        y=rr.rr_ms[is_out],
+        x=_times(scored, rr.t_ns[is_out]),
+        y=np.clip(rr_ms, low, high),
         mode="markers",
-        marker={"symbol": "x-thin", "size": 7, "line": {"color": OUT, "width": 1.5}},
+        marker={
+            "symbol": np.select(
+                [rr_ms > high, rr_ms < low], ["triangle-up-open", "triangle-down-open"], "x-thin-open"
+            ),
+            "size": 7,
+            "color": OUT,
+            "line": {"color": OUT, "width": 1.5},
+        },
+        customdata=rr_ms,
         text=[Artefact(verdict).name.lower().replace("_", " ") for verdict in found[is_out]],
+        hovertemplate="%{customdata:.0f} ms, %{text}<extra>left out</extra>",
         name="left out",
         row=1,
         col=1,
     )
-    low, high = np.percentile(nn.nn_ms, (0.05, 99.95)) if len(nn) else (300.0, 2000.0)
-    edge = 0.25 * (high - low) + 20
-    figure.update_yaxes(title_text="ms", range=[max(low - edge, 0), high + edge], row=1, col=1)
-    _shade(figure, scored)
 
 
 def _shade(figure: Any, scored: ScoredWindows) -> None:  # noqa: ANN401 - plotly has no types
@@ -156,8 +184,8 @@ def _shade(figure: Any, scored: ScoredWindows) -> None:  # noqa: ANN401 - plotly
             "type": "rect",
             "xref": f"x{row}".removesuffix("1"),
             "yref": f"y{row} domain".replace("y1", "y"),
-            "x0": float(_hours(segments.start_ns[a])),
-            "x1": float(_hours(segments.end_ns[b - 1])),
+            "x0": float(_times(scored, segments.start_ns[a])),
+            "x1": float(_times(scored, segments.end_ns[b - 1])),
             "y0": 0,
             "y1": 1,
             "fillcolor": SHADE,
@@ -171,7 +199,9 @@ def _shade(figure: Any, scored: ScoredWindows) -> None:  # noqa: ANN401 - plotly
 
 
 def _windows(figure: Any, scored: ScoredWindows) -> None:  # noqa: ANN401 - plotly has no types
-    middle = (_hours(scored.table.segments.start_ns) + _hours(scored.table.segments.end_ns)) / 2
+    middle = (
+        _times(scored, scored.table.segments.start_ns) + _times(scored, scored.table.segments.end_ns)
+    ) / 2
     for name, colour in _DASHES.items():
         figure.add_scatter(
             x=middle,
@@ -183,11 +213,11 @@ def _windows(figure: Any, scored: ScoredWindows) -> None:  # noqa: ANN401 - plot
             row=2,
             col=1,
         )
-    first, last = _hours(scored.rr.t_ns[0]), _hours(scored.rr.t_ns[-1])
+    first, last = _times(scored, scored.rr.t_ns[0]), _times(scored, scored.rr.t_ns[-1])
     edge = 0.01 * (last - first)
     for row in (1, 2):
         figure.update_xaxes(range=[float(first - edge), float(last + edge)], row=row, col=1)
-    figure.update_xaxes(matches="x", title_text="hours", row=2, col=1)
+    figure.update_xaxes(matches="x", title_text=_unit(scored)[0], row=2, col=1)
     figure.update_yaxes(title_text="ms", rangemode="tozero", row=2, col=1)
 
 
