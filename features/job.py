@@ -1,25 +1,29 @@
 """The nightly job: what wearables sent of every person and night, to windows and one row.
 
 A night is read (`features.night_inputs`), computed (`features.one_night`, pure) and completed with what
-depends on the nights before (`features.weeks`); this module decides which, and writes.
+depends on the nights before (`features.weeks`). Which nights is decided by `features.plan`, who computes
+them by `features.executors`; this module writes what comes of it, in an order that a crash at any point
+leaves something to be found by the next plan.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from datetime import date
+from typing import TYPE_CHECKING
 
 from configs.settings import FeatureSettings, settings_hash
-from features.night_inputs import NIGHT_MAKERS, NightSpan, nights_with_data, read_inputs
-from features.nights import NightRow, Provenance, night_batch
-from features.one_night import compute_night
-from features.weeks import with_weeks
-from store.errors import DataError
-from store.ledger import Ledger, Use
+from features.code_version import code_version
+from features.night_state import mark_batch
+from features.plan import People, Plan, Wanted, plan_nights
+from store.ledger import Ledger
 from store.registry.registry import Registry
-from store.timeseries import Batch, TimeSeriesStore
+from store.timeseries import SampleSource, TimeSeriesStore
 
-NIGHTS_A_WRITE = 30
-"""About three million beats: a month of one person is computed and written at a time, in bounded memory."""
+if TYPE_CHECKING:
+    from features.executors import Crew
+    from features.night_writer import NightWriter
+
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +32,29 @@ class FeatureRun:
 
     Attributes
     ----------
+    job_id : str
     nights, withheld : int
         Rows written, and how many of them have a value missing.
     failed : tuple of str
         One sentence for each night that could not be computed.
+    unchanged : int
+        Nights that were looked at, of which every sample was as before.
+    removed : int
+        Rows that were removed, because their samples belong to other nights now.
+    changed_subjects : tuple of str
+        People with a row that was written or removed.
+    oldest_waiting_ns : int
+        When the oldest night ended that is still to be computed; 0 if none is.
     """
 
     job_id: str
-    nights: int
-    withheld: int
-    failed: tuple[str, ...]
+    nights: int = 0
+    withheld: int = 0
+    failed: tuple[str, ...] = ()
+    unchanged: int = 0
+    removed: int = 0
+    changed_subjects: tuple[str, ...] = ()
+    oldest_waiting_ns: int = 0
 
 
 def run_features(  # noqa: PLR0913 - one call, every argument named
@@ -47,10 +64,16 @@ def run_features(  # noqa: PLR0913 - one call, every argument named
     *,
     now_ns: int,
     subjects: Sequence[str] | None = None,
-    progress: Callable[[str, int, int], None] = lambda _subject, _done, _total: None,
+    since: date | None = None,
+    is_all: bool = False,
+    progress: Progress = lambda _subject, _done, _total: None,
     ledger: Ledger | None = None,
+    source: SampleSource | None = None,
+    crew: "Crew | None" = None,
 ) -> FeatureRun:
-    """Compute windows and rows of every night with beats, pulses, movement, steps or stages; idempotent.
+    """Compute windows and rows of every night that changed, and of those that depend on it.
+
+    The result is that of computing everything anew, to the last bit, in whatever order samples arrived.
 
     Parameters
     ----------
@@ -58,70 +81,68 @@ def run_features(  # noqa: PLR0913 - one call, every argument named
         Written into the rows' provenance.
     subjects : sequence of str, optional
         Only these people; everybody by default.
+    since : date, optional
+        Only nights from this one on.
+    is_all : bool
+        Every night, changed or not.
     progress : callable(subject_id, nights_done, nights_total)
     ledger : Ledger, optional
         Learns how many RR intervals of each hour were made use of.
+    source : SampleSource, optional
+        Where samples are read, if not from `store`.
+    crew : Crew, optional
+        Who computes; this process alone by default.
     """
-    code_version, hashed = version("evenkeel"), settings_hash(settings)
-    job_id = registry.jobs.start("features", code_version, hashed)
-    provenance = Provenance(code_version, hashed, job_id, now_ns)
-    known = {subject.subject_id for subject in registry.people.subjects()}
-    plan = {
-        subject_id: nights_with_data(store, subject_id, registry.people.zone_history(subject_id))
-        for subject_id in subjects or _everybody(store)
-        if subject_id in known
+    source = source or store
+    hashed = settings_hash(settings)
+    people = _people(registry)
+    plan = plan_nights(source, store, people, hashed, Wanted(subjects, since, is_all=is_all))
+    job_id = registry.jobs.start("features", code_version(), hashed)
+    run = FeatureRun(job_id)
+    if plan.subjects:
+        # Compiled code takes a second to load, which a run with nothing to do does not have to wait for.
+        from features.executors import SerialCrew  # noqa: PLC0415
+        from features.night_writer import NightWriter  # noqa: PLC0415
+
+        writer = NightWriter(store, plan.basis, (job_id, now_ns), ledger)
+        run = _carry_out(plan, writer, crew or SerialCrew(source, settings), people.models, progress)
+    if plan.is_whole and not run.failed:
+        store.write([mark_batch(plan.basis.store_id, plan.basis.mark)])
+    registry.jobs.end(job_id, {**_counts(run), "failed": len(run.failed)})
+    return run
+
+
+def _people(registry: Registry) -> People:
+    known = registry.people
+    return People(
+        {one.subject_id: known.zone_history(one.subject_id) for one in known.subjects()},
+        {each.sensor_id: f"{each.manufacturer} {each.model}" for each in known.sensors()},
+    )
+
+
+def _carry_out(
+    plan: Plan, writer: "NightWriter", crew: "Crew", models: Mapping[str, str], progress: Progress
+) -> FeatureRun:
+    writer.remove_vanished(plan.subjects)
+    done, total = 0, plan.nights
+    wave = [(one, one.tasks) for one in plan.subjects]
+    while wave:
+        for one, tasks in wave:
+            writer.expect(one, tasks)
+        for night in crew.run([task for _, tasks in wave for task in tasks], models):
+            writer.take(night)
+            done += 1
+            progress(night.task.subject_id, done, total)
+        # Which nights follow from a change can only be told when it has been made.
+        wave = [(one, tasks) for one in plan.subjects if (tasks := writer.followers(one))]
+        total += sum(len(tasks) for _, tasks in wave)
+    return writer.outcome()
+
+
+def _counts(run: FeatureRun) -> dict[str, int]:
+    return {
+        "nights": run.nights,
+        "withheld": run.withheld,
+        "unchanged": run.unchanged,
+        "removed": run.removed,
     }
-    models = {each.sensor_id: f"{each.manufacturer} {each.model}" for each in registry.people.sensors()}
-    total = sum(map(len, plan.values()))
-    done = computed = withheld = 0
-    failed: list[str] = []
-    for subject_id, nights in plan.items():
-        for chunk in _chunks(nights):
-            rows, batches, uses = _compute(store, subject_id, chunk, models, settings, failed)
-            if rows:
-                rows = with_weeks(store, subject_id, rows)
-                store.write([*batches, night_batch(rows, provenance)])
-            if ledger is not None:
-                ledger.note_used("features", uses)
-            computed += len(rows)
-            withheld += sum(bool(row.withheld) for row in rows)
-            done += len(chunk)
-            progress(subject_id, done, total)
-    summary = {"nights": computed, "withheld": withheld, "failed": len(failed)}
-    registry.jobs.end(job_id, summary)
-    return FeatureRun(job_id, summary["nights"], withheld, tuple(failed))
-
-
-def _everybody(store: TimeSeriesStore) -> list[str]:
-    return sorted({who for stream in NIGHT_MAKERS for who in store.subjects(stream)})
-
-
-def _chunks(nights: list[NightSpan]) -> Iterator[list[NightSpan]]:
-    for k in range(0, len(nights), NIGHTS_A_WRITE):
-        yield nights[k : k + NIGHTS_A_WRITE]
-
-
-def _compute(
-    store: TimeSeriesStore,
-    subject_id: str,
-    nights: list[NightSpan],
-    models: Mapping[str, str],
-    settings: FeatureSettings,
-    failed: list[str],
-) -> tuple[list[NightRow], list[Batch], list[Use]]:
-    rows: list[NightRow] = []
-    batches: list[Batch] = []
-    uses: list[Use] = []
-    for span in nights:
-        try:
-            found = compute_night(read_inputs(store, subject_id, span, models), settings)
-        except DataError as error:
-            failed.append(f"{subject_id}, night {span.night}: {error}")
-            continue
-        if found.row is not None:
-            rows.append(found.row)
-        batches.extend(found.batches)
-        uses.extend(found.uses)
-        if found.failure:
-            failed.append(f"{subject_id}, night {span.night}: {found.failure}")
-    return rows, batches, uses

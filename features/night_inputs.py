@@ -19,7 +19,7 @@ from store.streams import (
     STEP_COUNT,
     Stream,
 )
-from store.timeseries import Samples, TimeSeriesStore, merged
+from store.timeseries import Samples, SampleSource, merged
 from store.units import NS_PER_S
 
 MARGIN_NS = 300 * NS_PER_S
@@ -43,6 +43,10 @@ ONLY_WITHOUT: Mapping[Stream, tuple[Stream, ...]] = {HEART_RATE: (RR_INTERVAL, P
 MOVEMENT_STREAMS: tuple[Stream, ...] = (ACTIVITY_EPOCH, STEP_COUNT, SLEEP_STAGE)
 NIGHT_MAKERS: tuple[Stream, ...] = (RR_INTERVAL, PP_INTERVAL, *MOVEMENT_STREAMS)
 """Streams that make a night: between the first and last sample of these there may be rows."""
+
+NIGHTS_BACK = 6
+"""So many nights before its own a value of several nights may be made of."""
+NS_PER_DAY = 86_400 * NS_PER_S
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class NightInputs:
 
 
 def read_inputs(
-    store: TimeSeriesStore, subject_id: str, span: NightSpan, models: Mapping[str, str]
+    store: SampleSource, subject_id: str, span: NightSpan, models: Mapping[str, str]
 ) -> NightInputs:
     """Read one night from a store."""
     read: dict[str, Samples] = {}
@@ -83,7 +87,7 @@ def read_inputs(
     return NightInputs(subject_id, span, read, models)
 
 
-def nights_with_data(store: TimeSeriesStore, subject_id: str, zones: ZoneHistory) -> list[NightSpan]:
+def nights_with_data(store: SampleSource, subject_id: str, zones: ZoneHistory) -> list[NightSpan]:
     """Return the nights from the first beat or pulse to the last, without holes in time.
 
     Who travels west meets the same date again: that night lasts until the later noon.

@@ -73,7 +73,9 @@ NIGHT_STREAM = Stream(
         Column("windows_valid", "int64", "Nocturnal windows with a valid RMSSD"),
         Column("beats_received", "int64", "RR intervals of the sensor in the noon-to-noon span"),
         Column("beats_used", "int64", "NN intervals in the valid nocturnal windows"),
-        Column("code_version", "utf8", "Version of evenkeel that computed the row"),
+        Column("input_counts", "utf8", "Samples of each stream that the row was computed from, as JSON"),
+        Column("input_hash", "utf8", "Hash of those samples, whatever the order in which they arrived"),
+        Column("code_version", "utf8", "Version of evenkeel and hash of the code that computed the row"),
         Column("settings_hash", "utf8", "Hash of the feature settings"),
         Column("job_id", "utf8", "Run that computed the row"),
         Column("computed_ns", "int64", "When, nanoseconds UTC", "ns"),
@@ -140,6 +142,8 @@ class NightRow:
         As `coverage_frac`, of pulse intervals; NaN where none were recorded.
     movement : MovementFacts
         What values of movement are made of.
+    input_counts, input_hash : str
+        Samples of each stream that the row was computed from, as JSON, and their hash.
     """
 
     subject_id: str
@@ -155,6 +159,8 @@ class NightRow:
     beats_used: int
     prv_coverage_frac: float = float("nan")
     movement: MovementFacts = NO_FACTS
+    input_counts: str = ""
+    input_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -364,6 +370,8 @@ def night_batch(rows: Sequence[NightRow], provenance: Provenance) -> Batch:
         "windows_valid": [row.windows_valid for row in rows],
         "beats_received": [row.beats_received for row in rows],
         "beats_used": [row.beats_used for row in rows],
+        "input_counts": [row.input_counts for row in rows],
+        "input_hash": [row.input_hash for row in rows],
         "code_version": [provenance.code_version] * len(rows),
         "settings_hash": [provenance.settings_hash] * len(rows),
         "job_id": [provenance.job_id] * len(rows),

@@ -10,7 +10,8 @@
     │   └── CoverageError   too little data for an honest value
     ├── DeviceError    try again
     │   ├── SensorError             a wearable cannot be reached, or went silent
-    │   └── StoreUnavailableError   the store refuses or cannot be reached just now
+    │   ├── StoreUnavailableError   the store refuses or cannot be reached just now
+    │   └── BusyError               another run of the same job is at work
     └── ConfigError    the operator has to change something
         ├── HomeError       the installation's directory or a file in it cannot be used
         ├── UnknownError    a subject, sensor, stream or user that is not registered
@@ -77,6 +78,10 @@ class SensorError(DeviceError):
 
 class StoreUnavailableError(DeviceError):
     """The store refuses or cannot be reached just now; what was to be written must be kept."""
+
+
+class BusyError(DeviceError):
+    """Another run of the same job is at work."""
 
 
 class ConfigError(EvenkeelError):

@@ -8,14 +8,16 @@ server acknowledges it: its log is synced before.
 
 import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import sha256
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from store.clock import Clock, SystemClock
 from store.errors import DataError, RejectedSamplesError
 from store.influx_client import ANSWER_TIMEOUT_S, InfluxConnection
 from store.influx_lines import (
@@ -34,8 +36,11 @@ from store.influx_lines import (
     tag_of,
 )
 from store.influx_tables import BrokenOffError, ForeignValueError, columns_of
+from store.influx_written import WRITTEN, note_of, query_of, written_of
 from store.streams import FAMILIES, STREAMS, Column, DType, Family, Stream
-from store.timeseries import Batch, Samples, Series, merged
+from store.times import exact_time
+from store.timeseries import Batch, Samples, Series, check_computed, merged
+from store.written import Written
 
 BODY_ROWS = 25_000
 """Lines a request: the server takes them within a few per cent as fast as 100,000, which need four times the
@@ -67,11 +72,22 @@ class InfluxTimeSeries:
         What the names of the buckets begin with: `BUCKET-raw`, `BUCKET-features` and `BUCKET-flags`.
     answer_timeout_s : float
         How long the server may be silent.
+    clock : Clock, optional
+        Says when something was written.
     """
 
     def __init__(
-        self, url: str, *, org: str, token: str, bucket: str, answer_timeout_s: float = ANSWER_TIMEOUT_S
+        self,
+        url: str,
+        *,
+        org: str,
+        token: str,
+        bucket: str,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock or SystemClock()
+        self._store_id = sha256(f"{url} {org} {bucket}".encode()).hexdigest()[:16]
         self._connection = InfluxConnection(url, org, token, answer_timeout_s)
         self._buckets: dict[Family, str] = {family: f"{bucket}-{family}" for family in FAMILIES}
 
@@ -93,6 +109,9 @@ class InfluxTimeSeries:
                 self._connection.write(self._buckets["raw"], b"")
             for refused in _sent(self._send, self._bodies(batches), _in_flight(batches)):
                 rejected.extend(refused)
+            # After the samples: a write that fails before is not acknowledged, and is written again.
+            if note := note_of(batches, self._clock.now_ns()):
+                self._connection.write(self._buckets["raw"], note)
         if rejected:
             raise _rejection(batches, rejected)
         return sum(map(len, batches))
@@ -182,6 +201,28 @@ class InfluxTimeSeries:
                     found.extend(_series_among(streams, [key for (key,) in held["values"]]))
         return sorted(found, key=lambda s: (s.stream.name, s.subject_id, s.sensor_id))
 
+    def store_id(self) -> str:
+        """Return what tells this store from any other."""
+        return self._store_id
+
+    def written_since(self, mark: int, streams: Collection[Stream], subject_id: str | None = None) -> Written:
+        """Return which days of some streams, as measured, were written to after a mark."""
+        query, parameters = query_of(mark, [measurement_of(stream) for stream in streams], subject_id)
+        now_ns = self._clock.now_ns()
+        with self._connection.held_open():
+            return written_of(self._connection.rows(self._buckets["raw"], query, parameters), now_ns)
+
+    def delete(self, stream: Stream, subject_id: str, start_ns: int, end_ns: int) -> None:
+        """Remove what was computed of a subject in an interval."""
+        check_computed(stream)
+        # Tags never hold a quotation mark or a backslash: `tag_of`.
+        predicate = f'_measurement="{measurement_of(stream)}" AND {SUBJECT}="{tag_of(subject_id)}"'
+        with self._connection.held_open():
+            # The server removes the last nanosecond, too.
+            self._connection.delete(
+                self._bucket(stream), predicate, exact_time(start_ns), exact_time(end_ns - 1)
+            )
+
     def close(self) -> None:
         """Release connections, once nobody uses them."""
         self._connection.close()
@@ -250,6 +291,8 @@ class InfluxTimeSeries:
         """Return the streams as their measurements have them, with what declarations say of each column."""
         streams: dict[str, Stream] = {}
         for held in self._connection.rows(self._buckets[family], "SHOW FIELD KEYS", {}):
+            if held["name"] == WRITTEN:
+                continue
             declared = STREAMS.get(held["name"], Stream(held["name"], "", ()))
             said = {column.name: column for column in declared.columns}
             columns = tuple(

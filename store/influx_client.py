@@ -90,6 +90,22 @@ class InfluxConnection:
             raise answer_error(self._server, bucket, self._org, status, body) from None
         return None
 
+    def delete(self, bucket: str, predicate: str, start: str, stop: str) -> None:
+        """Remove the points of a bucket that a predicate holds for, from `start` until before `stop`.
+
+        Raises
+        ------
+        StoreUnavailableError, StoreAccessError
+        """
+        body = {"start": start, "stop": stop, "predicate": predicate}
+        query = {"org": self._org, "bucket": bucket}
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        try:
+            with self._request("/api/v2/delete", "POST", query, headers, body) as answer:
+                answer.read()
+        except ApiException as error:
+            raise answer_error(self._server, bucket, self._org, *_status_and_body(error)) from None
+
     def rows(self, bucket: str, query: str, parameters: Mapping[str, str | int]) -> list[dict[str, Any]]:
         """Return a small answer: a list of series with `tags` and `values`, times as int nanoseconds.
 
@@ -171,7 +187,7 @@ class InfluxConnection:
         method: str,
         query: Mapping[str, Any],
         headers: Mapping[str, str],
-        body: bytes | None = None,
+        body: bytes | Mapping[str, str] | None = None,
     ) -> Generator[Any]:
         """Lend the answer to a request; its connection is used again if all of it was read."""
         answer: Any = None
@@ -181,7 +197,7 @@ class InfluxConnection:
                 method,
                 query_params=dict(query),
                 header_params=dict(headers),  # the client adds the token to it
-                body=body,
+                body=body,  # bytes as they are, a mapping as JSON
                 _preload_content=False,
                 _return_http_data_only=True,
             )

@@ -8,11 +8,13 @@ from pathlib import Path
 from store.errors import HomeError
 from store.sqlite_connection import SqliteConnection
 
-LAYOUT = 2
+LAYOUT = 3
 """Kept in the file; a later layout gets a higher number, and a step in `MIGRATIONS`."""
 MIGRATIONS: Mapping[int, tuple[str, ...]] = {
     # A file says itself which family each of its streams belongs to. These two were all that were not raw.
     1: ("INSERT OR IGNORE INTO stream VALUES ('hrv_window', 'features'), ('night', 'features')",),
+    # What was written before has no mark, and needs none: no job worked on it with one either.
+    2: (),
 }
 """For each older layout the statements that lead to the next, after the tables below were made."""
 _TABLES = (
@@ -25,6 +27,16 @@ CREATE TABLE IF NOT EXISTS series (
     UNIQUE (stream, subject_id, sensor_id)
 )""",
     "CREATE TABLE IF NOT EXISTS stream (name TEXT PRIMARY KEY, family TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS identity (store_id TEXT NOT NULL, newest_mark INTEGER NOT NULL)",
+    "INSERT INTO identity SELECT lower(hex(randomblob(8))), 0 WHERE NOT EXISTS (SELECT 1 FROM identity)",
+    """
+CREATE TABLE IF NOT EXISTS written (
+    series_id INTEGER NOT NULL,
+    hour INTEGER NOT NULL,
+    mark INTEGER NOT NULL,
+    PRIMARY KEY (series_id, hour)
+) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS written_mark ON written (mark)",
 )
 
 

@@ -43,3 +43,14 @@ def iso_time(t_ns: int) -> str:
     '2026-01-05T20:00:00Z'
     """
     return datetime.fromtimestamp(t_ns // NS_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def exact_time(t_ns: int) -> str:
+    """Return a time as ISO 8601 in UTC, to the nanosecond.
+
+    Examples
+    --------
+    >>> exact_time(1767643200000000001)
+    '2026-01-05T20:00:00.000000001Z'
+    """
+    return f"{iso_time(t_ns)[:-1]}.{t_ns % NS_PER_S:09d}Z"

@@ -1,6 +1,6 @@
 """What a store of samples must do: the protocol that every implementation and its users share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from store.errors import DataError
 from store.streams import DType, Stream
+from store.written import Written
 
 NO_SENSOR = "-"
 """Sensor of samples that no single sensor made, such as features of a night."""
@@ -123,6 +124,12 @@ def merged(stream: Stream, sensors: Sequence[str], parts: Sequence[Sequence[NDAr
     return Samples(stream, arrays[0], tuple(sensors), index, columns)
 
 
+def check_computed(stream: Stream) -> None:
+    """Raise `ValueError` for samples as measured: nobody may delete those like something computed."""
+    if stream.family == "raw":
+        raise ValueError(stream.name)
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """What one sensor recorded of one subject in one stream.
@@ -140,7 +147,49 @@ class Series:
     sensor_id: str
 
 
-class TimeSeriesStore(Protocol):
+class SampleSource(Protocol):
+    """Where samples can be read: what a job needs of a store, and all that a lake offers.
+
+    Intervals are half-open, `[start_ns, end_ns)`; None means unbounded. It may be used from several threads.
+    """
+
+    def read(
+        self,
+        stream: Stream,
+        subject_id: str,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        *,
+        sensor_id: str | None = None,
+    ) -> Samples:
+        """Return the samples, sorted by (time, sensor)."""
+        ...
+
+    def extent(self, stream: Stream, subject_id: str) -> tuple[int, int] | None:
+        """Return the times of the first and last sample, or None if there is none."""
+        ...
+
+    def subjects(self, stream: Stream) -> list[str]:
+        """Return the ids of everyone with at least one sample, sorted."""
+        ...
+
+    def store_id(self) -> str:
+        """Return what tells this store from any other: marks of different stores cannot be compared."""
+        ...
+
+    def written_since(self, mark: int, streams: Collection[Stream], subject_id: str | None = None) -> Written:
+        """Return which hours or days of some streams, as measured, were written to after a mark.
+
+        0 asks for all. A write is noted when it returns at the latest, and again when it is made again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release files and connections."""
+        ...
+
+
+class TimeSeriesStore(SampleSource, Protocol):
     """Samples at rest.
 
     A write of the same (stream, subject, sensor, time) replaces all values of the sample, with missing ones
@@ -167,18 +216,6 @@ class TimeSeriesStore(Protocol):
         """
         ...
 
-    def read(
-        self,
-        stream: Stream,
-        subject_id: str,
-        start_ns: int | None = None,
-        end_ns: int | None = None,
-        *,
-        sensor_id: str | None = None,
-    ) -> Samples:
-        """Return the samples, sorted by (time, sensor)."""
-        ...
-
     def count(
         self,
         stream: Stream,
@@ -195,20 +232,18 @@ class TimeSeriesStore(Protocol):
         """Return the newest sample (`t_ns`, `sensor`, values), or None if there is none."""
         ...
 
-    def extent(self, stream: Stream, subject_id: str) -> tuple[int, int] | None:
-        """Return the times of the first and last sample, or None if there is none."""
-        ...
-
-    def subjects(self, stream: Stream) -> list[str]:
-        """Return the ids of everyone with at least one sample, sorted."""
-        ...
-
     def series(self) -> list[Series]:
         """Return every series with at least one sample, sorted by (stream, subject, sensor)."""
         ...
 
-    def close(self) -> None:
-        """Release files and connections."""
+    def delete(self, stream: Stream, subject_id: str, start_ns: int, end_ns: int) -> None:
+        """Remove what was computed of a subject in an interval; `ValueError` for samples as measured.
+
+        Raises
+        ------
+        StoreUnavailableError, StoreAccessError
+            As `write`; any part may be gone.
+        """
         ...
 
     def __enter__(self) -> Self: ...

@@ -24,13 +24,14 @@ from store.registry.consents import Consents
 from store.registry.flags import Flags
 from store.registry.identities import Identities
 from store.registry.jobs import Jobs
+from store.registry.leases import Leases
 from store.registry.people import People
 from store.registry.sealing import Seals, reseal
 from store.registry.tables import export_tables
 from store.registry.teams import Teams
 from store.wal import switch_to_wal
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test holds it against `migrations/versions`."""
 BUSY_TIMEOUT_S = 30
 """A writer of another process holds SQLite's lock for milliseconds; 30 s means something is stuck."""
@@ -108,6 +109,7 @@ class Registry:
         self.identities = Identities(self._engine, clock)
         self.flags = Flags(self._engine, clock)
         self.jobs = Jobs(self._engine, clock)
+        self.leases = Leases(self._engine, clock)
         self.audit = Audit(self._engine, clock, None if home is None else home / AUDIT_HEAD_FILE)
 
     def seal_names(self) -> int:

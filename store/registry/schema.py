@@ -231,6 +231,15 @@ job_run = Table(
     Column("summary", Text, nullable=False, default=""),
 )
 
+job_lease = Table(
+    "job_lease",
+    metadata,
+    Column("kind", String(32), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("taken_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger, nullable=False),
+)
+
 replay = Table(
     "replay",
     metadata,

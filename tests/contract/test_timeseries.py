@@ -371,3 +371,66 @@ def test_closing_waits_for_whoever_writes_and_refuses_who_comes_later(store):
     assert refused.is_set()
     with pytest.raises(StoreUnavailableError, match="closed"):
         store.read(RR_INTERVAL, "S1")
+
+
+# What was written since.
+
+HOUR_NS = 3_600_000_000_000
+DAY_NS = 24 * HOUR_NS
+COMPUTED = Stream("computed", "Of nights", (Column("x", "float64", "a value"),), family="features")
+
+
+def touched(store: TimeSeriesStore, mark: int, at_ns: int, subject: str = "S1") -> bool:
+    """Say whether a time is in a stretch that was written to since a mark."""
+    stretches = store.written_since(mark, [RR_INTERVAL], subject).of(subject)
+    return bool(((stretches[:, 0] <= at_ns) & (at_ns < stretches[:, 1])).any())
+
+
+def test_what_was_written_is_named_and_nothing_days_away(store):
+    store.write([rr([5 * DAY_NS, 5 * DAY_NS + 1], [1, 2]), rr([9 * DAY_NS], [1], "B")])
+    store.write([Batch(BATTERY, "S1", "A", np.array([20 * DAY_NS]), {"level_pct": np.array([5.0])})])
+    assert touched(store, 0, 5 * DAY_NS)
+    assert touched(store, 0, 9 * DAY_NS)
+    assert not touched(store, 0, 7 * DAY_NS)
+    assert not touched(store, 0, 20 * DAY_NS)
+    assert not touched(store, 0, 5 * DAY_NS, "S2")
+    assert store.written_since(0, [RR_INTERVAL]).stretches.keys() == {"S1"}
+
+
+def test_a_time_written_again_is_named_again(store):
+    store.write([rr([5 * DAY_NS], [1])])
+    first = store.written_since(0, [RR_INTERVAL], "S1").of("S1")
+    store.write([rr([5 * DAY_NS], [1])])
+    again = store.written_since(int(first[0, 2]), [RR_INTERVAL], "S1").of("S1")
+    assert again[:, :2].tolist() == first[:, :2].tolist()
+    assert again[0, 2] > first[0, 2]
+
+
+def test_times_before_1970_and_at_the_limits_are_noted(store):
+    store.write([rr([-5 * DAY_NS - 1, -(2**63) + 2, 2**63 - 2], [1, 2, 3])])
+    assert touched(store, 0, -5 * DAY_NS - 1)
+    assert len(store.read(RR_INTERVAL, "S1")) == 3
+
+
+def test_notes_of_writes_are_no_samples(opener):
+    with opener() as store:
+        store.write([rr([1], [1])])
+        identity = store.store_id()
+        assert [series.stream.name for series in store.series()] == ["rr_interval"]
+    with opener() as store:
+        assert store.store_id() == identity
+        assert touched(store, 0, 1)
+
+
+def test_what_was_computed_can_be_removed_to_the_nanosecond(store):
+    def computed(subject: str) -> Batch:
+        return Batch(COMPUTED, subject, "-", np.array([10, 20, 30, 40]), {"x": np.arange(4.0)})
+
+    store.write([computed("S1"), computed("S2"), rr([20], [1])])
+    store.delete(COMPUTED, "S1", 20, 40)
+    assert store.read(COMPUTED, "S1").t_ns.tolist() == [10, 40]
+    assert store.read(COMPUTED, "S2").t_ns.tolist() == [10, 20, 30, 40]
+    store.write([computed("S1")])
+    assert store.read(COMPUTED, "S1").t_ns.tolist() == [10, 20, 30, 40]
+    with pytest.raises(ValueError, match="rr_interval"):
+        store.delete(RR_INTERVAL, "S1", 0, 100)
