@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from features.epochs import Epochs
     from features.sleep_file import ScoredSleep
 
-_SHOWN = ("tib_min", "tst_min", "sol_min", "waso_min", "se_pct", "awakenings")
+_SHOWN: tuple[str, ...] = ("tib_min", "tst_min", "sol_min", "waso_min", "se_pct", "awakenings")
 
 
 def sleep(  # noqa: PLR0917 - options of a command
@@ -30,12 +30,19 @@ def sleep(  # noqa: PLR0917 - options of a command
         float, typer.Option(help="Length of the epochs to score, s; made of shorter ones.")
     ] = 60.0,
     scorer: Annotated[
-        str, typer.Option(help="Who tells sleep from wake; an unknown name lists them all.")
+        str,
+        typer.Option(help="Who tells sleep from wake; van_hees for z_angle_deg; an unknown name lists all."),
     ] = "cole_kripke",
     column: Annotated[str | None, typer.Option(help="What is scored, if not the usual column.")] = None,
     count_scale: Annotated[
         float | None,
         typer.Option(help="What counts are multiplied by before scoring; known for some devices."),
+    ] = None,
+    heart_rate: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with time,heart_rate_bpm: REM and not REM by the shipped model; counts of 30 s or less."
+        ),
     ] = None,
     sessions: Annotated[
         Path | None,
@@ -53,21 +60,32 @@ def sleep(  # noqa: PLR0917 - options of a command
 ) -> None:
     """Score sleep: a row per night, or per session, withheld where too little is there.
 
-    Without sessions, periods of sleep are found by Roenneberg's method and the longest that ends on a date is
-    its night. A run of zeros of five hours or more is never sleep. Definitions and sources: docs/sleep.md.
+    Without sessions, periods of sleep are found by Roenneberg's method, of the angle of a wrist (--scorer
+    van_hees) by HDCZA, and the longest that ends on a date is its night. A run of zeros of five hours or more
+    is never sleep. Definitions and sources: docs/sleep.md.
     """
     from features.epochs import read_epochs
     from features.hrv_file import write_frame
     from features.sleep import scorer_named
+    from features.sleep.angle import ANGLE_SCORER
+    from features.sleep_by_angle import ANGLE_COLUMN, score_angle
     from features.sleep_file import read_sessions, score_fitbit, score_sleep
+    from features.sleep_stages_file import EPOCH_S, read_heart_rate, with_stages
 
-    chosen = scorer_named(scorer)
+    chosen = None if scorer == ANGLE_SCORER else scorer_named(scorer)
     if file.name.endswith((".json", ".json.gz")):
         scored, epochs = score_fitbit(file, zone), None
+    elif chosen is None:
+        epochs = read_epochs(file, zone, column=ANGLE_COLUMN)
+        held = None if sessions is None else read_sessions(sessions, zone)
+        scored = score_angle(epochs, held)
     else:
         epochs = read_epochs(file, zone, epoch_s=epoch, column=column)
         held = None if sessions is None else read_sessions(sessions, zone)
         scored = score_sleep(epochs, chosen, held, count_scale)
+        if heart_rate is not None:
+            short = read_epochs(file, zone, epoch_s=EPOCH_S, column=column)
+            scored = with_stages(scored, short, read_heart_rate(heart_rate, zone))
     for sentence in scored.notes:
         note(sentence)
     if plot is not None:
@@ -94,7 +112,9 @@ def _draw(path: Path, epochs: "Epochs | None", scored: "ScoredSleep", name: str)
 
     if epochs is None:
         raise ConfigError(f"{name} holds no movement to draw; --plot needs a file of epochs")
-    worn, asleep = wear(epochs), scored.hypnogram.is_asleep & scored.periods.hold(epochs.start_ns)
+    of_epoch = (epochs.start_ns - scored.hypnogram.start_ns) // scored.hypnogram.epoch_ns
+    asleep = scored.hypnogram.is_asleep[of_epoch] & scored.periods.hold(epochs.start_ns)
+    worn = wear(epochs)
     _written(path, lambda where: write_actogram(epochs, worn, name, where, asleep))
 
 

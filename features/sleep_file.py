@@ -87,7 +87,9 @@ def read_sessions(path: Path, zone: str) -> Periods:
     if missing or not len(frame):
         what = f"no column {missing[0]}" if missing else "no rows"
         raise RecordingError(f"{path.name} has {what}; needed: in_bed,out_bed and a row a session")
-    starts, ends = (_times_ns(frame[name].astype(str), zone, path.name) for name in ("in_bed", "out_bed"))
+    starts, ends = (
+        local_times_ns(frame[name].astype(str), zone, path.name) for name in ("in_bed", "out_bed")
+    )
     wrong = np.flatnonzero((ends <= starts) | np.append(False, starts[1:] < ends[:-1]))
     if len(wrong):
         raise RecordingError(
@@ -97,7 +99,14 @@ def read_sessions(path: Path, zone: str) -> Periods:
     return Periods(starts, ends, "sessions")
 
 
-def _times_ns(texts: "pd.Series[str]", zone: str, name: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+def local_times_ns(texts: "pd.Series[str]", zone: str, name: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the UTC times of texts, local ones of the zone unless they carry an offset.
+
+    Raises
+    ------
+    RecordingError
+        If one is no time, or some carry an offset and some do not.
+    """
     carries = texts.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$", regex=True)
     moments = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=bool(carries.any()))
     wrong = np.flatnonzero(moments.isna() | (carries != bool(carries.any())))
@@ -142,12 +151,27 @@ def score_sleep(
     periods = sessions or periods_of(
         roenneberg(worn, epochs.epoch_s), scored.start_ns, epochs.epoch_s, "roenneberg"
     )
+    return scored_periods(scored, periods, epochs, notes, count_factor=scale.factor)
+
+
+def scored_periods(
+    scored: Hypnogram,
+    periods: Periods,
+    epochs: Epochs,
+    notes: tuple[str, ...],
+    *,
+    count_factor: float = float("nan"),
+) -> ScoredSleep:
+    """Return the rows of periods: one a session, where they were declared, else one a night."""
     found = [_values(scored, periods, k, epochs) for k in range(len(periods))]
     rows = [_row(values, epochs.zone) for values in found]
-    if sessions is None:
+    if periods.source != "sessions":
         rows = _by_night(found, rows, scored, epochs.zone)
+    if periods.source == "hdcza":
+        # One period a day, and nothing tells when somebody went to bed.
+        rows = [row | dict.fromkeys(("naps", "nap_min", "sol_min"), float("nan")) for row in rows]
     frame = pd.DataFrame(rows).assign(
-        scorer=scorer.name, count_factor=scale.factor, epoch_s=epochs.epoch_s, period_source=periods.source
+        scorer=scored.scorer, count_factor=count_factor, epoch_s=scored.epoch_s, period_source=periods.source
     )
     return ScoredSleep(scored, periods, frame, record_row(frame, scored, epochs.zone), epochs.notes + notes)
 
@@ -185,7 +209,8 @@ def _doubts(is_still: BoolArray, epochs: Epochs, sessions: Periods) -> tuple[str
 def _values(scored: Hypnogram, periods: Periods, k: int, epochs: Epochs) -> SleepValues:
     start_ns, end_ns = int(periods.start_ns[k]), int(periods.end_ns[k])
     why = "" if periods.source == "sessions" else cut_off(scored, start_ns, end_ns)
-    return sleep_values(scored, start_ns, end_ns, epochs.zone, counts=epochs.values, cut_off=why)
+    counts = epochs.values if len(epochs) == len(scored) else None
+    return sleep_values(scored, start_ns, end_ns, epochs.zone, counts=counts, cut_off=why)
 
 
 def _row(found: SleepValues, zone: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from features.movement.minutes import MINUTE_NS, Angle, FloatArray, Minutes, Times
 from features.movement.moved import Moved
 from features.movement.specs import names_of
-from features.sleep.angle import ANGLE_SCORER, night_by_angle, sustained_inactivity
+from features.sleep.angle import ANGLE_SCORER, minute_stages, night_by_angle, sustained_inactivity
 from features.sleep.hypnogram import Hypnogram, SleepStage, StageArray, runs_of
 from features.sleep.main_sleep import cut_off, nap_values, share_scored, sleep_of_night
 from features.sleep.night import SleepValues, sleep_values
@@ -143,7 +143,7 @@ def by_angle(angle: Angle, moved: Moved, night: date, zone: str) -> Scored:
     if found is not None:
         low, high = ((at_ns - minutes.start_ns) // MINUTE_NS for at_ns in found)
         inside = slice(low, high)
-        stage[inside] = _by_minutes(sustained_inactivity(deg, angle.epoch_s), of_minute, len(stage))[inside]
+        stage[inside] = minute_stages(sustained_inactivity(deg, angle.epoch_s), of_minute, len(stage))[inside]
         span_ns = (minutes.start_ns + low * MINUTE_NS, minutes.start_ns + high * MINUTE_NS)
         scored = _hypnogram(minutes, stage, ANGLE_SCORER)
         periods = (sleep_values(scored, *span_ns, zone, cut_off=cut_off(scored, *span_ns)),)
@@ -152,17 +152,6 @@ def by_angle(angle: Angle, moved: Moved, night: date, zone: str) -> Scored:
         **dict.fromkeys(_NAPS, "HDCZA finds one period a day"),
     }
     return Scored(_hypnogram(minutes, stage, ANGLE_SCORER), periods, HDCZA, missing)
-
-
-def _by_minutes(stage: StageArray, of_minute: Times, count: int) -> StageArray:
-    """Return the stage of minutes: asleep where half of what was scored is; half of it has to be."""
-    inside = (of_minute >= 0) & (of_minute < count)
-    at, held = of_minute[inside], stage[inside]
-    total = np.bincount(at, minlength=count)
-    known = np.bincount(at[held >= 0], minlength=count)
-    asleep = np.bincount(at[held > 0], minlength=count)
-    scored = np.where(2 * asleep >= known, SleepStage.ASLEEP, SleepStage.WAKE)
-    return np.where((known > 0) & (2 * known >= total), scored, SleepStage.UNSCORED).astype(np.int8)
 
 
 def by_counts(moved: Moved, zone: str) -> Scored:

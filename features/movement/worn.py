@@ -1,10 +1,10 @@
 """Wear, minute by minute: worn, not worn, charging, or unknown, for four different things are to be done.
 
 What a sensor reports of itself (off the body, a charge that rises, a pulse) goes before what its movement
-suggests. Without a pulse, an hour without a turn (van Hees 2013, doi:10.1371/journal.pone.0061691), or five
-hours without a count, is not worn; of steps or bare ENMO what is recorded counts as worn, but for steps that
-stay 0 for 16 h, which are unknown. Who has steps alone was wearing it between steps less than an hour apart,
-and in sleep that the wearable scored.
+suggests. Without a pulse, hours without a turn (van Hees 2013, doi:10.1371/journal.pone.0061691; here 75 min
+at least, and whole, for sleepers lie still for one) or five hours without a count are not worn; of steps or
+bare ENMO what is recorded counts as worn, but for steps that stay 0 for 16 h: unknown. Who has steps alone
+wore it between steps less than an hour apart, and in sleep that the wearable scored.
 """
 
 from dataclasses import dataclass
@@ -97,7 +97,11 @@ def _without_a_turn(minutes: Minutes) -> _Mask:
             axis=1
         )
         is_still = (known >= _HOUR // 2) & (middle < STILL_SD_MG) & (turn < STILL_ANGLE_DEG)
-    return np.repeat(is_still, _QUARTER)[lead : lead + len(minutes)]
+    is_still &= np.append(is_still[1:], False) | np.append(False, is_still[:-1])
+    whole = np.zeros(count * _QUARTER + _HOUR, np.bool_)
+    for at in np.flatnonzero(is_still).tolist():
+        whole[at * _QUARTER : at * _QUARTER + _HOUR] = True  # all of an hour in which nothing turned
+    return whole[before + lead : before + lead + len(minutes)]
 
 
 def _within(minutes: Minutes, spans: NDArray[np.int64]) -> _Mask:

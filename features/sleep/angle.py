@@ -46,6 +46,26 @@ def sustained_inactivity(angle_deg: FloatArray, epoch_s: float) -> StageArray:
     return stage
 
 
+def minute_stages(stage: StageArray, of_minute: NDArray[np.int64], count: int) -> StageArray:
+    """Return the stage of minutes: asleep where half of what was scored is; half of it has to be.
+
+    Parameters
+    ----------
+    stage : (n,) int8
+        Of short epochs.
+    of_minute : (n,) int64
+        The minute that each lies in; those outside of 0 to below `count` are left out.
+    count : int
+    """
+    inside = (of_minute >= 0) & (of_minute < count)
+    at, held = of_minute[inside], stage[inside]
+    total = np.bincount(at, minlength=count)
+    known = np.bincount(at[held >= 0], minlength=count)
+    asleep = np.bincount(at[held > 0], minlength=count)
+    scored = np.where(2 * asleep >= known, SleepStage.ASLEEP, SleepStage.WAKE)
+    return np.where((known > 0) & (2 * known >= total), scored, SleepStage.UNSCORED).astype(np.int8)
+
+
 def night_by_angle(
     smooth: FloatArray, start_ns: int, epoch_s: float, night: date, zone: str
 ) -> tuple[int, int] | None:

@@ -300,7 +300,7 @@ def scorer_named(name: str) -> Scorer:
         If there is none; the message lists those there are.
     """
     if name not in SCORERS:
-        raise UnknownError(f"No sleep scorer is called {name!r}; there are: {', '.join(SCORERS)}")
+        raise UnknownError(f"No sleep scorer is called {name!r}; there are: {', '.join(SCORERS)}, van_hees")
     return SCORERS[name]
 
 

@@ -247,3 +247,18 @@ def test_nights_in_which_clocks_change_have_their_hours(morning):
     assert found.values["wear_min"] == len(found.minutes)
     assert found.values["tst_min"] == pytest.approx(480, abs=25)
     assert set(found.minutes.wear.tolist()) == {WearState.WORN}
+
+
+def test_an_arm_on_a_table_is_not_worn_and_a_still_hour_of_sleep_is():
+    held = arm(MONDAY, 3)
+    sd_mg, deg = held["sd_mg"].copy(), held["z_angle_deg"].copy()
+    noon = 12 * 720
+    table, still_hour = slice(noon + 720, noon + 3 * 720), slice(noon + 14 * 720, noon + 15 * 720)
+    for part in (table, still_hour):
+        sd_mg[part], deg[part] = 2.0, 10.0
+    values = dict(held.values) | {"sd_mg": sd_mg, "z_angle_deg": deg}
+    changed = Samples(held.stream, held.t_ns, held.sensors, held.sensor_index, values)
+    found = night({"activity_epoch": changed}, TUESDAY, model="Polar Verity Sense")
+    assert (found.minutes.wear[70:170] == WearState.NOT_WORN).all()
+    assert (found.minutes.wear[10 * 60 : 20 * 60] == WearState.WORN).all()
+    assert found.values["tst_min"] > 400
