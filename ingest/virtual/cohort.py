@@ -15,8 +15,9 @@ from store.timeseries import Batch, TimeSeriesStore
 from store.units import NS_PER_S
 
 HISTORY_DAYS = 90
-WRIST_COUNTS = ", counts as an ActiGraph"
-"""Of its model: whose scale the counts are on."""
+MAKER = "evenkeel"
+WRIST_MODEL = "virtual wrist, counts as an ActiGraph"
+"""Whose scale its counts are on is told by the model."""
 SPOT_S = 300
 SPOT_HOURS = (13, 15, 17, 19, 21, 22, 23)
 """The evening before a night is sampled: five minutes at each of these local hours."""
@@ -91,12 +92,15 @@ def register(members: Sequence[Member], people: People) -> None:
         people.add_subject(
             member.subject_id, member.person.zone, display_name=member.display_name, is_simulated=True
         )
-        for sensor_id, kind in ((member.sensor_id, "strap"), (member.wrist_id, "wrist")):
+        for sensor_id, kind, model in (
+            (member.sensor_id, "strap", "virtual strap"),
+            (member.wrist_id, "wrist", WRIST_MODEL),
+        ):
             people.register_sensor(
                 sensor_id,
                 name=f"Virtual {kind} {member.subject_id}",
-                model=f"virtual {kind}{WRIST_COUNTS if kind == 'wrist' else ''}",
-                manufacturer="evenkeel",
+                model=model,
+                manufacturer=MAKER,
                 is_simulated=True,
             )
             people.pair(sensor_id, member.subject_id)

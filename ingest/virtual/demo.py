@@ -22,7 +22,8 @@ from ingest.spool import Spool
 from ingest.tasks import honour_cancellation
 from ingest.virtual.air import Air
 from ingest.virtual.backend import VirtualAdapter
-from ingest.virtual.cohort import HISTORY_DAYS, Member, cohort, register, write_history
+from ingest.virtual.cohort import HISTORY_DAYS, MAKER, WRIST_MODEL, Member, cohort, register, write_history
+from ingest.virtual.devices.live_wrist import LiveWrist
 from ingest.virtual.packets import heart_rate_packets
 from ingest.virtual.strap import VirtualStrap
 from store.clock import Clock
@@ -120,8 +121,9 @@ async def run_demo(
             spooled = {name: n - before.get(name, 0) for name, n in spool.counts().spooled_values.items()}
         stored = {
             stream.name: sum(
-                store.count(stream, member.subject_id, started_ns, sensor_id=member.sensor_id)
+                store.count(stream, member.subject_id, started_ns, sensor_id=sensor_id)
                 for member in live
+                for sensor_id in (member.sensor_id, member.wrist_id)
             )
             for stream in COUNTED_STREAMS
         }
@@ -168,14 +170,17 @@ async def _collect_live(
     spool: Spool,
     until: asyncio.Event,
 ) -> Collected:
-    """Wear the virtual straps and collect from them over virtual air."""
+    """Wear the virtual straps and wrists and collect from them over virtual air."""
     air = Air()
     adapter = VirtualAdapter(air)
     await adapter.start()
-    wearing = [asyncio.create_task(_wear(member, air, installation.clock)) for member in live]
+    clock = installation.clock
+    wrists = [LiveWrist(air, m.wrist_id, m.person, clock, MAKER, WRIST_MODEL) for m in live]
+    wearing = [asyncio.create_task(_wear(member, air, clock)) for member in live]
+    wearing += [asyncio.create_task(wrist.wear()) for wrist in wrists]
     try:
         return await collect(
-            {member.sensor_id: member.subject_id for member in live},
+            {each: member.subject_id for member in live for each in (member.sensor_id, member.wrist_id)},
             store=store,
             spool=spool,
             clock=installation.clock,

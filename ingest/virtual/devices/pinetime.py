@@ -44,6 +44,8 @@ class VirtualPineTime(Peripheral):
     name : str
     battery_pct : int
         0-100.
+    maker, model : str
+        What it says of itself.
 
     Attributes
     ----------
@@ -53,7 +55,21 @@ class VirtualPineTime(Peripheral):
         Since midnight or the last reboot.
     """
 
-    def __init__(self, air: Air, address: str, name: str = NAME, *, battery_pct: int = 80) -> None:
+    def __init__(
+        self,
+        air: Air,
+        address: str,
+        name: str = NAME,
+        *,
+        battery_pct: int = 80,
+        maker: str = "PINE64",
+        model: str = "PineTime",
+    ) -> None:
+        self._about = {
+            GATT_MANUFACTURER_NAME_STRING_CHARACTERISTIC: maker,
+            GATT_MODEL_NUMBER_STRING_CHARACTERISTIC: model,
+            GATT_FIRMWARE_REVISION_STRING_CHARACTERISTIC: "1.15.0",
+        }
         self.shows = datetime(2026, 1, 5, 20, 0)  # noqa: DTZ001 - the watch knows no zone
         self.steps = 0
         self._heart = readable_and_notified(
@@ -100,11 +116,6 @@ class VirtualPineTime(Peripheral):
         return date_time.ljust(INFINITIME_BYTES, b"\0")
 
     def _services(self) -> list[Service]:
-        about = {
-            GATT_MANUFACTURER_NAME_STRING_CHARACTERISTIC: "PINE64",
-            GATT_MODEL_NUMBER_STRING_CHARACTERISTIC: "PineTime",
-            GATT_FIRMWARE_REVISION_STRING_CHARACTERISTIC: "1.15.0",
-        }
         clock = Characteristic[bytes](
             GATT_CURRENT_TIME_CHARACTERISTIC,
             Characteristic.Properties.READ,
@@ -114,7 +125,7 @@ class VirtualPineTime(Peripheral):
         return [
             Service(
                 GATT_DEVICE_INFORMATION_SERVICE,
-                [readable(uuid, encode_string(text)) for uuid, text in about.items()],
+                [readable(uuid, encode_string(text)) for uuid, text in self._about.items()],
             ),
             Service(GATT_CURRENT_TIME_SERVICE, [clock]),
             Service(GATT_BATTERY_SERVICE, [self._battery]),
