@@ -36,6 +36,8 @@ from store.timeseries import TimeSeriesStore
 from store.units import NS_PER_S
 
 LIVE_STRAPS = 3
+LIVE_WRISTS = 2
+"""The adapter holds five links: with a third wrist somebody would wait for a turn."""
 BEATS_AT_ONCE_S = 6 * 3600
 """Beats are made for six hours at a time; between two such stretches one interval is missing, as after a
 slipped strap."""
@@ -175,12 +177,13 @@ async def _collect_live(
     adapter = VirtualAdapter(air)
     await adapter.start()
     clock = installation.clock
-    wrists = [LiveWrist(air, m.wrist_id, m.person, clock, MAKER, WRIST_MODEL) for m in live]
+    wrists = [LiveWrist(air, m.wrist_id, m.person, clock, MAKER, WRIST_MODEL) for m in live[:LIVE_WRISTS]]
     wearing = [asyncio.create_task(_wear(member, air, clock)) for member in live]
     wearing += [asyncio.create_task(wrist.wear()) for wrist in wrists]
     try:
         return await collect(
-            {each: member.subject_id for member in live for each in (member.sensor_id, member.wrist_id)},
+            {member.sensor_id: member.subject_id for member in live}
+            | {member.wrist_id: member.subject_id for member in live[:LIVE_WRISTS]},
             store=store,
             spool=spool,
             clock=installation.clock,
