@@ -1,0 +1,331 @@
+"""The causal step of a person: states of every detector on one day, compiled."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.hrv.compiled import compiled
+from models.channels import CHANNELS, LONE_SD_FRAC, MIN_CHANNELS, NAMES, POPULATION_SD, FloatArray
+from models.kernel import (
+    BASELINE_DAYS,
+    CLIP_SD,
+    GAP_DAYS,
+    MIN_VALID,
+    WINDOWS,
+    IntArray,
+    baseline_end,
+    baseline_row,
+    log_ratio,
+    median_of,
+    window_means,
+)
+from models.patterns import PATTERNS, SHIFTS, SPREADS
+
+WINDOW_STATES = tuple(f"{p.name}_{w}d" for p in PATTERNS for w in WINDOWS.tolist())
+ANY_STATES = tuple(f"any_{w}d" for w in WINDOWS.tolist())
+OTHER_STATES = ("composite_fast", "composite_slow", "mewma", "variance", "phase", "nightsignal")
+STATES = (*WINDOW_STATES, *ANY_STATES, *OTHER_STATES, "wear_loss")
+_N_WINDOW = len(WINDOW_STATES)
+_FIRST_OTHER = _N_WINDOW + len(ANY_STATES)
+_LAMBDAS = (0.2, 0.07)
+_WEAR_LAMBDA = 0.15
+_VARIANCE_DAYS, _VARIANCE_VALID = 14, 7
+SCORE_PRIOR_DAYS = 15.0
+"""Weight of the population (0) beside a person's own usual state, in days."""
+_HALF_LIFE_DAYS = 1.0
+_KEEP = 0.5 ** (1 / _HALF_LIFE_DAYS)
+STATE_LOW, STATE_HIGH = -4.0, 10.0
+_HEART = np.array([c.group == "heart" for c in CHANNELS])
+_COUNTED = np.array([name != "midpoint_h" for name in NAMES])
+_GROUPS = ("heart", "vagal", "sleep", "movement")
+_GROUP_OF: IntArray = np.array(
+    [_GROUPS.index(c.group) if c.group in _GROUPS else -1 for c in CHANNELS], np.int64
+)
+_SIGNS: FloatArray = np.array([1.0, -1.0, -1.0, -1.0])
+_VARIED: NDArray[np.bool_] = np.array(
+    [name in {"tst_min", "steps", "midpoint_h", "mean_hr_bpm"} for name in NAMES]
+)
+_NO_SHIFT: FloatArray = np.zeros(len(CHANNELS))
+_PHASE = NAMES.index("midpoint_h")
+
+
+class Weights(NamedTuple):
+    """What is learned from a population: covariances of windows, and the linear risk."""
+
+    covariance: FloatArray
+    centre: FloatArray
+    scale: FloatArray
+    weight: FloatArray
+    intercept: float
+
+
+class Track(NamedTuple):
+    """All of a person, a row per day; row t is made of rows up to t.
+
+    `usual`, `spread` and `counted` of row e are those of the days before e.
+    """
+
+    scaled: FloatArray
+    segment: IntArray
+    usual: FloatArray
+    spread: FloatArray
+    counted: FloatArray
+    daily: FloatArray
+    smooth: FloatArray
+    means: FloatArray
+    valid: FloatArray
+    raw: FloatArray
+    state: FloatArray
+    score: FloatArray
+    is_monitored: NDArray[np.bool_]
+
+
+def empty_track(capacity: int) -> Track:
+    """Return a track with room for so many days."""
+    n, c, w = capacity, len(CHANNELS), len(WINDOWS)
+
+    def nan(*shape: int) -> FloatArray:
+        return np.full(shape, np.nan)
+
+    return Track(
+        nan(n, c),
+        np.zeros(n, np.int64),
+        nan(n + 1, c),
+        nan(n + 1, c),
+        np.zeros((n + 1, c)),
+        nan(n, c),
+        np.zeros((n, c + len(_LAMBDAS) + 1)),
+        nan(n, w, c),
+        np.zeros((n, w, c)),
+        nan(n, len(STATES)),
+        nan(n, len(STATES)),
+        nan(n, 3),
+        np.zeros(n, np.bool_),
+    )
+
+
+def first_days(track: Track, n: int) -> Track:
+    """Return the first `n` days; the rows of a baseline are one more."""
+    cut = {name: held[: n + len(held) - len(track.scaled)] for name, held in track._asdict().items()}
+    return Track(**cut)
+
+
+@compiled
+def advance(track: Track, t: int, weights: Weights) -> None:
+    """Compute day t; everything before it is there already."""
+    end = baseline_end(t, GAP_DAYS)
+    if end >= 0:
+        baseline_row(
+            track.scaled, track.segment, end, POPULATION_SD, track.usual, track.spread, track.counted
+        )
+    present, ready = _deviations(track, t, max(end, 0))
+    track.is_monitored[t] = present >= MIN_CHANNELS and ready >= MIN_CHANNELS
+    _smoothed(track, t)
+    _wear(track, t, present)
+    if track.is_monitored[t]:
+        _window_states(track, t, weights)
+        _other_states(track, t, weights)
+    _own_scale(track, t)
+    _risk(track, t, weights)
+
+
+@compiled
+def _deviations(track: Track, t: int, end: int) -> tuple[int, int]:
+    """Fill the deviations of today in SD; return how many channels have a value, and a baseline, too."""
+    present, ready = 0, 0
+    same_sensor = end > 0 and track.segment[end - 1] == track.segment[t]
+    for j in range(track.scaled.shape[1]):
+        if np.isnan(track.scaled[t, j]) or not _COUNTED[j]:
+            has_value = False
+        else:
+            has_value = True
+            present += 1
+        if same_sensor and not np.isnan(track.usual[end, j]):
+            if has_value:
+                ready += 1
+            if not np.isnan(track.scaled[t, j]):
+                z = (track.scaled[t, j] - track.usual[end, j]) / track.spread[end, j]
+                track.daily[t, j] = min(max(z, -CLIP_SD), CLIP_SD)
+    return present, ready
+
+
+@compiled
+def _smoothed(track: Track, t: int) -> None:
+    """Move the exponentially weighted means on by what today has; what it lacks stays."""
+    c = track.scaled.shape[1]
+    if t > 0 and track.segment[t] == track.segment[t - 1]:
+        track.smooth[t] = track.smooth[t - 1]
+    elif t > 0:
+        track.smooth[t, -1] = track.smooth[t - 1, -1]
+    sums, counts = np.zeros(len(_SIGNS)), np.zeros(len(_SIGNS))
+    for j in range(c):
+        z = track.daily[t, j]
+        if not np.isnan(z):
+            track.smooth[t, j] += _LAMBDAS[0] * (z - track.smooth[t, j])
+            if _GROUP_OF[j] >= 0:
+                sums[_GROUP_OF[j]] += z
+                counts[_GROUP_OF[j]] += 1
+    groups = np.count_nonzero(counts)
+    if groups:
+        composite = (_SIGNS * sums / np.maximum(counts, 1)).sum() / groups
+        for k in range(len(_LAMBDAS)):
+            track.smooth[t, c + k] += _LAMBDAS[k] * (composite - track.smooth[t, c + k])
+
+
+@compiled
+def _wear(track: Track, t: int, present: int) -> None:
+    """Follow the share of days without data, against the person's own."""
+    is_missing = 0.0 if present >= MIN_CHANNELS else 1.0
+    track.smooth[t, -1] += _WEAR_LAMBDA * (is_missing - track.smooth[t, -1])
+    lost, n = 0.0, 0
+    for s in range(max(0, t - GAP_DAYS - BASELINE_DAYS + 1), t - GAP_DAYS + 1):
+        held = 0
+        for j in range(track.scaled.shape[1]):
+            held += _COUNTED[j] and not np.isnan(track.scaled[s, j])
+        lost += held < MIN_CHANNELS
+        n += 1
+    if n >= MIN_VALID:
+        usual = (lost + 1) / (n + 4)
+        track.raw[t, -1] = (track.smooth[t, -1] - usual) / np.sqrt(usual * (1 - usual) * 0.08)
+
+
+@compiled
+def _window_states(track: Track, t: int, weights: Weights) -> None:
+    shares = np.empty(track.scaled.shape[1])
+    n = len(WINDOWS)
+    for w in range(n):
+        means, valid = track.means[t, w], track.valid[t, w]
+        window_means(track.scaled, track.segment, t, WINDOWS[w], track.usual, track.spread, means, valid)
+        for p in range(len(SHIFTS)):
+            track.raw[t, p * n + w] = log_ratio(
+                means, valid, LONE_SD_FRAC, WINDOWS[w], weights.covariance[w], SHIFTS[p], SPREADS[p], shares
+            )
+
+
+@compiled
+def _other_states(track: Track, t: int, weights: Weights) -> None:
+    c = track.scaled.shape[1]
+    root = np.sqrt(4.0 / 0.5)
+    track.raw[t, _FIRST_OTHER] = track.smooth[t, c] * root
+    track.raw[t, _FIRST_OTHER + 1] = track.smooth[t, c + 1] * 2 * root
+    track.raw[t, _FIRST_OTHER + 2] = _t2(track, t, weights.covariance[1])
+    track.raw[t, _FIRST_OTHER + 3] = _variance(track, t)
+    if track.counted[baseline_end(t, GAP_DAYS), _PHASE] >= MIN_VALID:
+        track.raw[t, _FIRST_OTHER + 4] = abs(track.smooth[t, _PHASE]) * 2
+    track.raw[t, _FIRST_OTHER + 5] = _night_signal(track, t)
+
+
+@compiled
+def _t2(track: Track, t: int, covariance: FloatArray) -> float:
+    """Return Hotelling's T2 of the smoothed deviations, in SD above what chance gives."""
+    c = track.scaled.shape[1]
+    shares, valid = np.empty(c), np.zeros(c)
+    q = 0
+    for j in range(c):
+        if track.counted[baseline_end(t, GAP_DAYS), j] >= MIN_VALID:
+            valid[j] = 7.0
+            q += 1
+    # With a pattern that changes nothing but scatter the ratio is a function of T2 alone.
+    ratio = log_ratio(track.smooth[t, :c], valid, LONE_SD_FRAC, 7, covariance, _NO_SHIFT, covariance, shares)
+    if np.isnan(ratio):
+        return np.nan
+    t2 = 4 * (ratio + q * np.log(2.0) / 2)
+    return (t2 - q) / np.sqrt(2.0 * q)
+
+
+@compiled
+def _variance(track: Track, t: int) -> float:
+    """Return how much more the last fortnight goes up and down than the baseline did, in SD."""
+    total, channels = 0.0, 0
+    for j in range(track.scaled.shape[1]):
+        if not _VARIED[j]:
+            continue
+        n, mean, square = 0, 0.0, 0.0
+        for s in range(max(0, t - _VARIANCE_DAYS + 1), t + 1):
+            z = track.daily[s, j]
+            if not np.isnan(z):
+                n += 1
+                mean += z
+                square += z * z
+        if n >= _VARIANCE_VALID:
+            variance = (square - mean * mean / n) / (n - 1)
+            total += np.log(max(variance, 0.05)) * np.sqrt((n - 1) / 2)
+            channels += 1
+    return total / np.sqrt(channels) if channels else np.nan
+
+
+@compiled
+def _night_signal(track: Track, t: int) -> float:
+    """Return by how many beats per minute both of the last two nights exceed the usual heart rate."""
+    end = baseline_end(t, GAP_DAYS)
+    for j in range(track.scaled.shape[1]):
+        if _HEART[j] and not np.isnan(track.scaled[t, j]) and not np.isnan(track.usual[end, j]):
+            usual = np.exp(track.usual[end, j])
+            for s in range(t - 1, max(t - 4, -1), -1):
+                if not np.isnan(track.scaled[s, j]):
+                    lower = min(track.scaled[t, j], track.scaled[s, j])
+                    return np.exp(lower) - usual
+    return np.nan
+
+
+@compiled
+def _own_scale(track: Track, t: int) -> None:
+    """Take from each state what is usual for this person, as far as that is known."""
+    held = np.empty(BASELINE_DAYS)
+    for k in range(track.raw.shape[1] - 1):
+        if np.isnan(track.raw[t, k]):
+            continue
+        n = 0
+        for s in range(max(0, t - GAP_DAYS - BASELINE_DAYS + 1), t - GAP_DAYS + 1):
+            if not np.isnan(track.raw[s, k]):
+                held[n] = min(max(track.raw[s, k], STATE_LOW), STATE_HIGH)
+                n += 1
+        usual = median_of(held[:n]) if n else 0.0
+        own = min(max(track.raw[t, k], STATE_LOW), STATE_HIGH) - usual * n / (n + SCORE_PRIOR_DAYS)
+        track.state[t, k] = min(max(own, STATE_LOW), STATE_HIGH)
+    _any_pattern(track, t)
+    track.state[t, -1] = track.raw[t, -1]
+
+
+@compiled
+def _any_pattern(track: Track, t: int) -> None:
+    """Join the patterns of each window: the likelihood ratio of their equal mixture, as a logarithm."""
+    windows = len(WINDOWS)
+    patterns = len(SHIFTS)
+    for w in range(windows):
+        total, n = 0.0, 0
+        for p in range(patterns):
+            own = track.state[t, p * windows + w]
+            if not np.isnan(own):
+                total += np.exp(own)
+                n += 1
+        if n:
+            track.state[t, _N_WINDOW + w] = np.log(total / n)
+
+
+@compiled
+def _risk(track: Track, t: int, weights: Weights) -> None:
+    """Fill the smoothed score; the logit of today and the weight behind the mean stand beside it."""
+    keep, before, behind = _KEEP, 0.0, 0.0
+    for s in range(t - 1, max(t - 1 - 2 * GAP_DAYS, -1), -1):
+        if track.is_monitored[s] and track.segment[s] == track.segment[t]:
+            before, behind = track.score[s, 0], track.score[s, 2]
+            break
+    if not track.is_monitored[t]:
+        return
+    logit = weights.intercept
+    for k in range(len(weights.weight)):
+        if not np.isnan(track.state[t, k]):
+            logit += weights.weight[k] * (track.state[t, k] - weights.centre[k]) / weights.scale[k]
+    behind = keep * behind + 1 - keep
+    track.score[t, 1] = logit
+    track.score[t, 2] = behind
+    track.score[t, 0] = before + (1 - keep) / behind * (logit - before)
+
+
+@compiled
+def advance_all(track: Track, n: int, weights: Weights) -> None:
+    """Compute the first `n` days, one after another."""
+    for t in range(n):
+        advance(track, t, weights)
