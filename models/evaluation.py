@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from models.advance import Track, Weights
+from models.advance import Track, Weights, first_days
 from models.channels import FloatArray
 from models.cohort import Episode, episodes
 from models.daily import Days
@@ -121,6 +121,7 @@ def evaluate(
     fold = fold_of(people)
     outcomes: dict[tuple[str, float, str], list[Outcome]] = {}
     burdens: dict[tuple[str, float], list[Burden]] = {}
+    forward: dict[float, list[Burden]] = {}
     names = (*SCENARIOS, *CONTROLS)
     for k in range(FOLDS):
         progress("outer folds", k, FOLDS)
@@ -138,14 +139,17 @@ def evaluate(
                 burdens.setdefault((name, budget), []).append(_burden(seen, scored, threshold))
                 for scenario, outcome in _outcomes(scored, threshold).items():
                     outcomes.setdefault((name, budget, scenario), []).append(outcome)
-    progress("forward in time", FOLDS, FOLDS)
+        early = _early_curve(inner)
+        for budget in BUDGETS:
+            forward.setdefault(budget, []).append(_late_burden(seen, threshold_for(budget, *early)))
+    progress("outer folds", FOLDS, FOLDS)
     return Evaluation(
         seed,
         len(people),
         len({str(p) for found in outcomes.values() for one in found for p in one.person}),
         {key: _joined(found) for key, found in outcomes.items()},
         {key: _joined_burden(found) for key, found in burdens.items()},
-        forward_in_time(people, seed=seed),
+        {budget: _joined_burden(parts) for budget, parts in forward.items()},
     )
 
 
@@ -244,35 +248,20 @@ _EMBARGO_DAYS = 21
 """The longest window: no judged day shares a day with those that were learned from."""
 
 
-def forward_in_time(people: Sequence[Days], *, seed: int) -> dict[float, Burden]:
-    """Learn from the early days of other people; count alerts in the late days of those left out."""
-    fold = fold_of(people)
-    found: dict[float, list[Burden]] = {}
-    for k in range(FOLDS):
-        early = [_early(days) for days in people if fold[days.subject] != k]
-        inner = [one.track for one in held_out(early, seed=_training_seed(seed, k), folds=INNER_FOLDS)]
-        weights = fit(early, seed=_training_seed(seed, k))
-        curve = _curve(_SHIPPED, inner)
-        late = [days for days in people if fold[days.subject] == k]
-        for budget in BUDGETS:
-            threshold = threshold_for(budget, *curve)
-            found.setdefault(budget, []).append(_late_burden(late, weights, threshold))
-    return {budget: _joined_burden(parts) for budget, parts in found.items()}
+def _early_curve(inner: Sequence[Track]) -> tuple[FloatArray, FloatArray]:
+    """Return thresholds and rates of the early days alone; scores are causal, so these are as they were."""
+    return _curve(_SHIPPED, [first_days(t, max(1, round(_EARLY_FRAC * len(t.scaled)))) for t in inner])
 
 
-def _early(days: Days) -> Days:
-    stop = max(1, round(_EARLY_FRAC * len(days)))
-    return Days(days.subject, days.first, days.values[:stop], days.source[:stop])
-
-
-def _late_burden(people: Sequence[Days], weights: Weights, threshold: float) -> Burden:
+def _late_burden(seen: Sequence[Seen], threshold: float) -> Burden:
+    """Count the alerts of the late days of people left out, by thresholds of others' early days."""
     rows: list[tuple[str, int, int, int]] = []
-    for days in people:
-        first = round(_EARLY_FRAC * len(days)) + _EMBARGO_DAYS
-        track = followed(days, weights)
-        alerts = _alerts(judged(DETECTORS[_SHIPPED], track), threshold)
-        late = int(track.is_monitored[first:].sum())
-        rows.append((days.subject, int((alerts >= first).sum()), late, max(0, len(days) - first)))
+    for one in seen:
+        first = round(_EARLY_FRAC * len(one.days)) + _EMBARGO_DAYS
+        alerts = _alerts(judged(DETECTORS[_SHIPPED], one.track), threshold)
+        monitored = int(one.track.is_monitored[first:].sum())
+        late_days = max(0, len(one.days) - first)
+        rows.append((one.days.subject, int((alerts >= first).sum()), monitored, late_days))
     return Burden(
         np.array([row[0] for row in rows], str),
         *(np.array([row[k] for row in rows], np.float64) for k in (1, 2, 3)),

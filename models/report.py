@@ -126,7 +126,7 @@ def markdown(found: Evaluation, held: dict[str, Any]) -> str:
         _goal_table(held["goals"]),
         "## Alerts in days without a change",
         _burden_table([row for row in held["burden"] if row["detector"] == "risk"] + held["forward"]),
-        "Later days: learned from the first 60 % of other people's days, counted from three weeks after.",
+        "Later days: thresholds of the first 60 % of other people's days, counted three weeks after these.",
         f"## The shipped detector at {_AT}: every scenario",
         _scenario_table(held["sensitivity"]),
         "Found / without the change (null), in %. `wear-loss` must not be found as a change.",

@@ -16,6 +16,7 @@ from models.kernel import WINDOWS
 from models.monitor import followed
 from models.policy import alert_days, rate_curve
 from models.risk import Model, Operating
+from store.errors import DataError
 
 TRAINING_SCENARIOS = ("hetero-moderate", "hetero-severe", "moderate", "mania", "hypersomnia", "ramp-28")
 FOLDS = 5
@@ -89,6 +90,11 @@ def fit(people: Sequence[Days], *, seed: int, per_person: int = 6) -> Weights:
     plain = plain_weights()
     covariance = window_covariance([followed(days, plain) for days in people])
     first = plain._replace(covariance=covariance)
+    if not any(len(onsets(days)) for days in people):
+        raise DataError(
+            f"{len(people)} people cannot teach or test a model: nobody has 56 days with at least three "
+            "values, 21 of them before and 8 after a possible onset; give longer records"
+        )
     injected = episodes(people, TRAINING_SCENARIOS, per_person, seed)
     rows = _rows([followed(d, first) for d in people], injected, first)
     return _logistic(rows, first)
