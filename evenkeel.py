@@ -17,7 +17,7 @@ from ingest.cli import collect, demo, devices, doctor, replay, scan, virtual
 from ingest.import_cli import import_export
 from ingest.ledger_cli import ledger
 from ingest.pause_cli import pause, resume
-from models.cli import flags_app
+from models.cli import backtest, flags_app
 from models.score_cli import evaluate, score
 from store.cli import samples, sensor_app, subject_app, user_app
 from store.command import EXIT_BUG, EXIT_REFUSED
@@ -90,6 +90,7 @@ app.command(rich_help_panel=_MARKERS)(rhythm)
 app.command(rich_help_panel=_MARKERS)(wear)
 app.add_typer(flags_app, name="flags", rich_help_panel=_MARKERS)
 app.command(rich_help_panel=_MARKERS)(score)
+app.command(rich_help_panel=_MARKERS)(backtest)
 app.command(rich_help_panel=_MARKERS)(evaluate)
 app.command(rich_help_panel=_LOOK)(dashboard)
 app.command(rich_help_panel=_LOOK)(demo)
