@@ -1,4 +1,4 @@
-"""The shipped model over a thousand people and a year: seconds, and the same bits day by day."""
+"""The shipped model over a thousand people and a year: processor seconds, and the same bits day by day."""
 
 import time
 from datetime import date
@@ -24,12 +24,12 @@ def run(*, is_full: bool) -> list[Row]:
     model = load_model()
     people = [_person(seed) for seed in range(_PEOPLE)]
     score_people(people[:1], model, 0.25)  # compiled before it is timed
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     score_people(people, model, 0.25)
-    taken_s = time.perf_counter() - began_s
+    taken_s = time.process_time() - began_s
     differing = sum(not _is_the_same(days) for days in people[:_BIT_FOR_BIT])
     return [
-        Row(f"{_PEOPLE} people x {_DAYS} days scored, one core", taken_s, "s", 60),
+        Row(f"{_PEOPLE} people x {_DAYS} days scored: processor time of one core", taken_s, "s", 60),
         Row(f"people of {_BIT_FOR_BIT} whose days one by one differ in a bit", differing, "", 0),
     ]
 
