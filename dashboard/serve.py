@@ -24,6 +24,10 @@ TIMEOUT_S = 60
 """A worker that answers nothing for so long is replaced; the slowest page takes a second or two."""
 
 
+KEEP_ALIVE_S = 30
+"""Open pages ask every second: a connection a question would cost more than the answers."""
+
+
 class _WsgiServer(Protocol):
     def run(self) -> None: ...
     def close(self) -> None: ...
@@ -114,6 +118,7 @@ def _serve_with_gunicorn(
                 "worker_class": "gthread",
                 "threads": THREADS // 2,
                 "timeout": TIMEOUT_S,
+                "keepalive": KEEP_ALIVE_S,
                 "control_socket_disable": True,
                 "when_ready": tell,
                 "loglevel": "warning",
