@@ -131,7 +131,7 @@ def sensor_list(context: typer.Context, output: _Format = "text") -> None:
 def user_add(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name to sign in with.")],
-    role: Annotated[str, typer.Option(help="clinician, lead, researcher or admin.")],
+    role: Annotated[str, typer.Option(help="clinician, lead, researcher, admin or patient.")],
     patients: Annotated[str, typer.Option(help="Whose data: subject ids with commas, or all.")] = "",
     password_file: Annotated[
         Path | None, typer.Option(help="File whose first line is the password; asked for if left out.")

@@ -64,6 +64,7 @@ def export_pages(sources: Sources) -> Blueprint:
 
 
 def _show(sources: Sources) -> str:
+    audit(sources, signed_in_user().name, "list exports")
     people = visible_people(sources)
     made = _made(sources)
     return render_template(
