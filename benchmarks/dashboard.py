@@ -284,7 +284,7 @@ def _zooms(browser: Browser, url: str, cookies: Any) -> list[float]:  # noqa: AN
     page = context.new_page()
     page.add_init_script(_WATCH)
     page.goto(url)
-    page.wait_for_function(_CHARTS)
+    page.wait_for_function(f"() => {_CHARTS}")
     page.wait_for_timeout(1500)
     times = [float(page.evaluate(f"window.__zoomed({at})")) for at in range(ZOOMS)]
     context.close()

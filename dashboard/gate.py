@@ -182,6 +182,11 @@ def visible_people(sources: Sources, only: Sequence[str] | None = None) -> list[
     return people if user.role in CARERS else [replace(person, display_name="") for person in people]
 
 
+def everybody(sources: Sources) -> list[Subject]:
+    """Return all people, for what is computed ahead of anybody's asking: never to be shown to anybody."""
+    return sources.registry.people.subjects()
+
+
 def worn_sensors(sources: Sources, subject: Subject) -> list[Sensor]:
     """Return what a visible person wears; wearables too are often called by their owner's name."""
     worn = [s for s in sources.registry.people.sensors() if s.subject_id == subject.subject_id]

@@ -47,7 +47,7 @@ def patient_layout(sources: Sources, subject: Subject) -> Component:
     assessments = sources.registry.assessments.of_subject(subject.subject_id)
     marks = marks_of(patient.flags, annotations)
     today = local_time(sources.clock.now_ns(), subject.zone).date()
-    rasters = _rasters(sources, patient, marks)
+    rasters = _rasters(sources, patient, marks, has_assessments=bool(assessments))
     return html.Div(
         [
             _header(patient, facts, consent_text(sources, subject)),
@@ -84,7 +84,7 @@ class _Rasters:
     below: list[Component]
 
 
-def _rasters(sources: Sources, patient: Patient, marks: Sequence[Mark]) -> _Rasters:
+def _rasters(sources: Sources, patient: Patient, marks: Sequence[Mark], *, has_assessments: bool) -> _Rasters:
     """Return what is drawn of days against hours; nothing before the first night."""
     if not len(patient.nights):
         return _Rasters([], [], [])
@@ -94,7 +94,8 @@ def _rasters(sources: Sources, patient: Patient, marks: Sequence[Mark]) -> _Rast
     below = [activity_card(patient, moved, marks)] if moved.has_activity else []
     below += [sleep_card(patient, moved, marks)] if moved.has_sleep else []
     # As tall as the charts of nights beside it.
-    height_px = _RASTER_PX + _CHART_PX * max(0, len(patient.series) - 2)
+    beside = len(patient.series) + has_assessments
+    height_px = _RASTER_PX + _CHART_PX * max(0, beside - 2)
     return _Rasters(left, [heart_card(patient, grid, marks, height_px)], below)
 
 

@@ -6,13 +6,14 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any, Protocol, cast
 
 import waitress.server
 
 from dashboard.app import create_app
+from dashboard.warming import warmed
 from store.errors import ConfigError
 from store.installation import Installation
 
@@ -63,7 +64,7 @@ def serve(
     try:
         server = _listen(app.server, _bound(host, port))
         try:
-            with _stop_on_sigterm():
+            with _stop_on_sigterm(), warmed(app.sources):
                 ready(address)
                 server.run()
         except KeyboardInterrupt:
@@ -127,9 +128,11 @@ def _serve_with_gunicorn(
                 self.cfg.set(name, value)
 
         def load(self) -> Any:  # noqa: ANN401 - gunicorn's type of an application
-            return create_app(installation).server
+            app = create_app(installation)
+            warmth.enter_context(warmed(app.sources))
+            return app.server
 
-    with suppress(SystemExit):  # gunicorn's way to return
+    with ExitStack() as warmth, suppress(SystemExit):  # gunicorn's way to return
         Application().run()
 
 

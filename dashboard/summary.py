@@ -11,7 +11,8 @@ from dashboard.charts import aria, badge_simulated
 from dashboard.figures import CONFIG, Figure, Mark, marks_of
 from dashboard.gate import signed_in_user
 from dashboard.happenings import readable_annotations
-from dashboard.rasters import heart_figure
+from dashboard.movement import move_grid
+from dashboard.rasters import heart_figure, sleep_figure
 from dashboard.rhythm import heart_grid
 from dashboard.routes import patient_path
 from dashboard.sources import Sources
@@ -22,7 +23,7 @@ from store.registry.assessments import Assessment
 from store.registry.people import Subject
 
 _MOST_FLAGS, _MOST_NOTES = 3, 4
-_CHART_PX = 96
+_CHART_PX = 112
 _NOT_A_DIAGNOSIS = (
     "Changes from this person's own normal, seen by wearables. Not a diagnosis, not a prediction, not for "
     "emergencies. A missing flag is no reassurance."
@@ -124,12 +125,12 @@ def _charts(
     shown = [each for each in assessments if days[0] <= each.on <= days[-1]]
     if shown:
         drawn.append(_chart("Assessments, % of the highest total", assessments_figure(shown, days, marks)))
-    grid = heart_grid(sources, patient)
-    hours = heart_figure(grid.coarse(), grid.days, marks)
-    return [
-        html.Div(drawn, className="sheet-charts"),
-        _chart("Heart rate by hour and day, 45 (light) to 130 beats/min; gold: not recorded", hours, 190),
-    ]
+    grid, moved = heart_grid(sources, patient), move_grid(sources, patient)
+    rasters = [_chart("Heart rate by hour, 45 (light) to 130", heart_figure(grid.coarse(), days, marks), 220)]
+    if moved.has_sleep:
+        rasters.append(_chart("Sleep, noon to noon", sleep_figure(moved.stages, days, marks), 220))
+    legend = html.P("Gold: not recorded, not worn or not scored. ◆ flag, ▼ medication, ★ life event.")
+    return [html.Div(drawn, className="sheet-charts"), html.Div(rasters, className="sheet-two"), legend]
 
 
 def _chart(heading: str, figure: Figure, height_px: int = _CHART_PX) -> Component:

@@ -130,9 +130,9 @@ def connect_zoom(app: Shell, sources: Sources) -> None:
     def zoom(moved: object, path: object) -> Patch:
         subject = subject_at(sources, path)
         span_ms = span_of(moved)
-        if span_ms is None:
+        if span_ms is None and not is_reset(moved):
             raise PreventUpdate
-        if span_ms[1] - span_ms[0] > WINDOWS_WITHIN_S * 1000:
+        if span_ms is None or span_ms[1] - span_ms[0] > WINDOWS_WITHIN_S * 1000:
             return _overview(heart_grid(sources, read_patient(sources, subject)))
         shift_ns = offset_ns(round(span_ms[1] * NS_PER_MS), subject.zone)
         start_ns, end_ns = (round(ms * NS_PER_MS) - shift_ns for ms in span_ms)
@@ -149,8 +149,10 @@ def connect_zoom(app: Shell, sources: Sources) -> None:
 
 
 def _overview(grid: HeartGrid) -> Patch:
-    line = overview_figure(grid)["data"][1]
-    patched = Patch()
+    figure = overview_figure(grid)
+    line, patched = figure["data"][1], Patch()
+    patched["layout"]["xaxis"]["autorange"] = False
+    patched["layout"]["xaxis"]["range"] = figure["layout"]["xaxis"]["range"]
     for name in ("x", "y", "hovertemplate"):
         patched["data"][1][name] = line[name]
     return patched
@@ -164,6 +166,11 @@ def _patched(x: Values, y: Values, hover: str) -> Patch:
     return patched
 
 
+def is_reset(moved: object) -> bool:
+    """Say whether somebody asked for everything, which plotly calls a range of its own choice."""
+    return isinstance(moved, dict) and cast("Mapping[str, object]", moved).get("xaxis.autorange") is True
+
+
 def span_of(moved: object) -> tuple[float, float] | None:
     """Return the times in sight, ms on the wall clock, of what plotly says when somebody zooms.
 
@@ -173,7 +180,11 @@ def span_of(moved: object) -> tuple[float, float] | None:
     if not isinstance(moved, dict):
         return None
     told = cast("Mapping[str, object]", moved)
-    edges = [_ms_of(told.get(f"xaxis.range[{at}]")) for at in (0, 1)]
+    whole = told.get("xaxis.range")  # what a double click says
+    pair = cast("list[object]", whole) if isinstance(whole, list) else []
+    if len(pair) != 2:
+        pair = [told.get(f"xaxis.range[{at}]") for at in (0, 1)]
+    edges = [_ms_of(edge) for edge in pair]
     return (
         (edges[0], edges[1])
         if edges[0] is not None and edges[1] is not None and edges[0] < edges[1]
@@ -193,10 +204,11 @@ def _ms_of(edge: object) -> float | None:
 def read_heart(sources: Sources, subject_id: str, start_ns: int, end_ns: int) -> tuple[Times, Values, int]:
     """Return times, heart rates, and how far samples may be apart: all samples of few days, else windows."""
     if end_ns - start_ns > SAMPLES_WITHIN_S * NS_PER_S:
-        windows = read_windows(sources.store, subject_id, start_ns, end_ns)
-        return windows.start_ns, windows.values["mean_hr_bpm"], _WINDOW_GAP_NS
+        return _windows(sources, subject_id, start_ns, end_ns)
     told = sources.store.read(HEART_RATE, subject_id, start_ns, end_ns)
     beats = sources.store.read(RR_INTERVAL, subject_id, start_ns, end_ns)
+    if not len(beats) and not len(told):  # forgotten by now; what was made of them is not
+        return _windows(sources, subject_id, start_ns, end_ns)
     if len(beats) > 2 * len(told):  # beats were stored, and the wearable's own rate hardly ever
         held = (
             beats if len(beats.sensors) < 2 else beats.of_sensor(beats.sensors[int(beats.sensor_index[-1])])
@@ -204,6 +216,11 @@ def read_heart(sources: Sources, subject_id: str, start_ns: int, end_ns: int) ->
         return held.t_ns, 60_000 / np.maximum(held["rr_ms"], 1.0), _SAMPLE_GAP_NS
     held = told if len(told.sensors) < 2 else told.of_sensor(told.sensors[int(told.sensor_index[-1])])
     return held.t_ns, without_contact_removed(held["heart_rate_bpm"], held["skin_contact"]), _SAMPLE_GAP_NS
+
+
+def _windows(sources: Sources, subject_id: str, start_ns: int, end_ns: int) -> tuple[Times, Values, int]:
+    windows = read_windows(sources.store, subject_id, start_ns, end_ns)
+    return windows.start_ns, windows.values["mean_hr_bpm"], _WINDOW_GAP_NS
 
 
 def least_and_largest(t_ns: Times, values: Values, gap_ns: int) -> tuple[Times, Values]:

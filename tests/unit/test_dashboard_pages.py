@@ -17,11 +17,12 @@ from dashboard.sources import Sources
 from dashboard.trends import tiles, trend_charts
 from dashboard.triage import LIMIT_Z, SPARKLINES, drawn_shares, drawn_z
 from dashboard.triage import SHOWN_NIGHTS as SHOWN_IN_LIST
+from dashboard.warming import warm_up
 from dashboard.words import LEVELS, age_text, digits_apart, span_text
-from dashboard.zoom import MOST_POINTS, least_and_largest, span_of
+from dashboard.zoom import MOST_POINTS, is_reset, least_and_largest, span_of
 from features.nights import read_nights
 from models.standing import State
-from store.errors import ConfigError
+from store.errors import ConfigError, StoreUnavailableError
 from store.nights import night_of
 from store.units import NS_PER_S
 from tests.clinic import ZONE, Person, build_clinic, write_heart_rate
@@ -267,3 +268,22 @@ def test_zooming_keeps_extremes_and_the_edges_of_gaps():
 )
 def test_what_is_no_zoom_moves_nothing(moved):
     assert span_of(moved) is None
+
+
+def test_what_the_list_needs_is_computed_ahead_and_a_store_that_is_away_is_no_end_of_it(sources, monkeypatch):
+    warm_up(sources)
+    assert set(sources.remembered) == {person.subject_id for person in sources.registry.people.subjects()}
+
+    def away(*_: object) -> None:
+        raise StoreUnavailableError("the store is away")
+
+    monkeypatch.setattr("dashboard.caseload.read_nights", away)
+    sources.remembered.clear()
+    warm_up(sources)
+    assert not sources.remembered
+
+
+def test_a_double_click_means_everything_in_both_ways_plotly_says_it():
+    assert span_of({"xaxis.range": ["2026-01-01", "2026-01-29"]}) == (1767225600000.0, 1769644800000.0)
+    assert is_reset({"xaxis.autorange": True})
+    assert not is_reset({"autosize": True})

@@ -1,0 +1,47 @@
+"""Everybody's standing is computed before somebody asks, so that the first list of a morning is fast, too."""
+
+import logging
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from dashboard.caseload import read_case_load
+from dashboard.gate import everybody
+from dashboard.sources import Sources
+from store.errors import StoreAccessError, StoreUnavailableError
+
+EVERY_S = 20.0
+_AT_ONCE = 50
+_log = logging.getLogger("dashboard")
+
+
+@contextmanager
+def warmed(sources: Sources) -> Generator[None]:
+    """Keep what the list needs at hand, in a thread of its own, until the block ends."""
+    stop = threading.Event()
+    thread = threading.Thread(target=_keep_warm, args=(sources, stop), name="warming", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _keep_warm(sources: Sources, stop: threading.Event) -> None:
+    while True:
+        warm_up(sources, stop)
+        if stop.wait(EVERY_S):
+            return
+
+
+def warm_up(sources: Sources, stop: threading.Event | None = None) -> None:
+    """Compute what has changed of anybody; a store that is away is met again the next time."""
+    try:
+        people = everybody(sources)
+        for begin in range(0, len(people), _AT_ONCE):
+            if stop is not None and stop.is_set():
+                return
+            read_case_load(sources, people[begin : begin + _AT_ONCE])
+    except (StoreAccessError, StoreUnavailableError) as error:
+        _log.info("The list could not be prepared: %s", error)
