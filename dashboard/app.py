@@ -77,7 +77,9 @@ def _layout(sources: Sources) -> Component:
         request.headers.get(PAGE_HEADER) if has_request_context() and request.path == LAYOUT_PATH else None
     )
     shown = _page(sources, asked) if asked else None
-    return html.Div([dcc.Location(id="address", refresh=False), html.Div(shown, id="page")])
+    # The address is told here, so that the browser does not find it new and ask for the page once more.
+    known = {"pathname": asked} if asked else {}
+    return html.Div([dcc.Location(id="address", refresh=False, **known), html.Div(shown, id="page")])
 
 
 def _page(sources: Sources, path: object) -> Component:

@@ -20,6 +20,7 @@ from features.windows import Windows, read_windows
 from store.nights import night_bounds_ns
 
 _YEARS = range(1970, 2200)
+_NIGHT_CHARTS = ("rmssd", "mean", "coverage", "sleep", "timing", "activity")
 _COLUMNS = (("mean_hr_bpm", "Heart rate, beats/min"), ("rmssd_ms", "RMSSD, ms"))
 
 
@@ -63,10 +64,8 @@ def connect_night(app: Shell, sources: Sources) -> None:
 
     chosen, address = Input("night-date", "value"), State("address", "pathname")
     app.connect(choose, Output("night-body", "children"), [chosen, address], on_load=False)
-    clicks = [
-        Input(f"{name}-chart", "clickData")
-        for name in ("rmssd", "mean", "coverage", "sleep", "timing", "activity")
-    ]
+    # Some charts are only there where there is something to draw.
+    clicks = [Input(f"{name}-chart", "clickData", allow_optional=True) for name in _NIGHT_CHARTS]
     app.connect_in_browser("nightOfClick", Output("night-date", "value"), clicks)
 
 

@@ -51,8 +51,9 @@ def test_the_first_layout_brings_the_page_and_is_written_down(app, visitor):
         return visitor.client.get(LAYOUT_PATH, headers=headers, environ_overrides=visitor.environ).text
 
     assert "rmssd-chart" in layout("/patient/V02")
+    assert '"pathname":"/patient/V02"' in layout("/patient/V02")  # or the browser asks for the page again
     assert "rmssd-chart" not in layout("/patient/V01")
-    assert audited(app, "view") == [("narrow", "V02", True), ("narrow", "V01", False)]
+    assert audited(app, "view") == [("narrow", "V02", True)] * 2 + [("narrow", "V01", False)]
     assert "no such patient in your case-load" in layout("/patient/V01")
 
 
