@@ -5,7 +5,15 @@ from dash.development.base_component import Component
 from flask import has_request_context, request
 
 from dashboard.compare import connect_compare
-from dashboard.gate import audit, csrf_cookie, csrf_token, install_gate, signed_in_user, visible_subject
+from dashboard.gate import (
+    LAYOUT_PATH,
+    audit,
+    csrf_cookie,
+    csrf_token,
+    install_gate,
+    signed_in_user,
+    visible_subject,
+)
 from dashboard.happenings import connect_happenings
 from dashboard.live import connect_live, live_layout
 from dashboard.night import connect_night
@@ -21,7 +29,6 @@ from dashboard.triage import connect_triage, triage_layout
 from dashboard.zoom import connect_zoom
 from store.installation import Installation
 
-LAYOUT_PATH = "/_dash-layout"
 PAGE_HEADER = "X-Evenkeel-Page"
 """`assets/evenkeel.js` names the address of the page when it asks for the layout."""
 

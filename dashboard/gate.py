@@ -19,7 +19,7 @@ from flask_wtf import csrf
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound, ServiceUnavailable
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from dashboard.packing import Packing
+from dashboard.packing import Packing, packed_layout
 from dashboard.routes import (
     ACCOUNT_PATH,
     CARERS,
@@ -41,7 +41,7 @@ from store.registry.people import Sensor, Subject
 
 STYLESHEET_PATH = "/assets/evenkeel.css"
 OPEN_PATHS = frozenset({SIGN_IN_PATH, OIDC_PATH, OIDC_RETURN_PATH, "/health", STYLESHEET_PATH, FONT_PATH})
-CALLBACK_PATH = "/_dash-update-component"
+CALLBACK_PATH, LAYOUT_PATH = "/_dash-update-component", "/_dash-layout"
 ACTIVE_HEADER = "X-Evenkeel-Active"
 """`assets/evenkeel.js` sends it when somebody used mouse or keys since the page last asked."""
 
@@ -107,6 +107,8 @@ def install_gate(server: Flask, sources: Sources, script_hashes: Callable[[], Se
         if not policy:
             policy.append(_content_security_policy(script_hashes()))
         _finish(response, policy[0], is_behind_tls=is_behind_tls)
+        if request.path == LAYOUT_PATH:
+            return packed_layout(request, response)
         return packing.packed(request, response) if _is_code(response) else response
 
     server.after_request(finish)

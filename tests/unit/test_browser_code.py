@@ -2,13 +2,16 @@
 
 import base64
 import hashlib
+import json
 import re
 from pathlib import Path
 
+import brotli
 import pytest
 from plotly.offline import get_plotlyjs_version
 
-from dashboard.app import LAYOUT_PATH, PAGE_HEADER
+from dashboard.app import PAGE_HEADER
+from dashboard.gate import LAYOUT_PATH
 from dashboard.shell import NAVIGATION
 from tests.unit.test_dashboard_security import app, audited, clinic_home, visitor
 
@@ -51,7 +54,8 @@ def test_the_first_layout_brings_the_page_and_is_written_down(app, visitor):
         return visitor.client.get(LAYOUT_PATH, headers=headers, environ_overrides=visitor.environ).text
 
     assert "rmssd-chart" in layout("/patient/V02")
-    assert '"pathname":"/patient/V02"' in layout("/patient/V02")  # or the browser asks for the page again
+    told = json.loads(layout("/patient/V02"))["props"]["children"][0]["props"]
+    assert told["pathname"] == "/patient/V02"  # or the browser would ask for the page once more
     assert "rmssd-chart" not in layout("/patient/V01")
     assert audited(app, "view") == [("narrow", "V02", True)] * 2 + [("narrow", "V01", False)]
     assert "no such patient in your case-load" in layout("/patient/V01")
@@ -63,3 +67,16 @@ def test_the_navigation_is_a_list_and_says_where_one_is(visitor):
     shown = {entry.path for entry in NAVIGATION if f'<a href="{entry.path}"' in text}
     assert {"/", "/live"} <= shown == {e.path for e in NAVIGATION if not e.roles or "lead" in e.roles}
     assert '<a href="/live" aria-current="page">Live</a>' in text
+
+
+def test_the_first_layout_travels_packed_and_holds_no_token(visitor):
+    visitor.sign_in("narrow")
+    visitor.get("/")
+    headers = {PAGE_HEADER: "/patient/V02"}
+    plain = visitor.client.get(LAYOUT_PATH, headers=headers)
+    packed = visitor.client.get(LAYOUT_PATH, headers=headers | {"Accept-Encoding": "gzip, br"})
+    assert packed.headers["Content-Encoding"] == "br"
+    assert packed.headers["Cache-Control"] == "no-store"
+    assert len(packed.data) < len(plain.data) / 3
+    assert len(brotli.decompress(packed.data)) == len(plain.data)
+    assert visitor.client.get_cookie("_csrf_token").value not in plain.text
