@@ -89,11 +89,12 @@ def collect(
     import asyncio
 
     from ingest import service
+    from ingest.lean import without_pandas
     from store.errors import ConfigError
 
     _show_log("INFO")
     installation = open_installation(context)
-    with installation.registry() as registry, installation.timeseries() as store:
+    with without_pandas(), installation.registry() as registry, installation.timeseries() as store:
         if drain:
             keep_waveforms = installation.settings.collector.keep_waveforms
             counts = service.drain(

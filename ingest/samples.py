@@ -12,6 +12,7 @@ stretches of live heart rate, no more.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import inf
 from typing import Any, Self
 
@@ -26,6 +27,9 @@ from store.errors import DataError
 from store.streams import LINK_STATE, PP_INTERVAL, RR_INTERVAL
 
 LATEST_NS = 2**63 - 1
+RECENT_RECORDS = 1_024
+"""A record is counted when it arrives and when it is spooled, and becomes samples soon after: it is decoded
+once. More than come from 200 wearables in the seconds between, and a few megabytes at most."""
 _INFINITE = frozenset({inf, -inf})
 
 
@@ -197,6 +201,7 @@ class _SensorFold:
         return any(slot in lane.arrivals.state.live for lane in self._lanes.values())
 
 
+@lru_cache(RECENT_RECORDS)
 def _checked_reading(record: Record) -> Reading:
     """Return what a record says, if a store can hold it.
 

@@ -1,7 +1,10 @@
 """Settlement: what the spool may forget, and what it then has to remember, once the store has the samples."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +23,30 @@ Refusals = Mapping[tuple[int, int], str]
 
 @dataclass(frozen=True)
 class Digested:
-    """Samples of one series by their times and hashes.
+    """Samples of any number of series by their times and hashes, in one array each.
 
     Attributes
     ----------
+    series : tuple of SeriesKey
+    index : (n,) int64
+        Position in `series` of each sample's.
     t_ns : (n,) int64
     digests : (n,) uint64
         See `store.ledger_digest.sample_digest`.
     """
 
-    t_ns: NDArray[np.int64]
-    digests: NDArray[np.uint64]
+    series: tuple[SeriesKey, ...] = ()
+    index: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    t_ns: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    digests: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+
+    def counts(self) -> Counter[str]:
+        """Return how many samples there are of each stream."""
+        counted: Counter[str] = Counter()
+        of_series: list[int] = np.bincount(self.index, minlength=len(self.series)).tolist()
+        for (_, stream, _), count in zip(self.series, of_series, strict=True):
+            counted[stream] += count
+        return +counted
 
 
 @dataclass(frozen=True)
@@ -45,20 +61,25 @@ class Settlement:
         Ids of records that cannot become samples, or one of whose samples the store refused, and why.
     states : mapping of SensorKey to SensorState
         After the last of these records, of each of their sensors.
-    samples : mapping of SeriesKey to Digested
+    samples : Digested
         The stored samples of these records, whenever they were written.
     """
 
     forwarded: list[int] = field(default_factory=list[int])
     quarantined: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     states: Mapping[SensorKey, SensorState] = field(default_factory=dict[SensorKey, SensorState])
-    samples: Mapping[SeriesKey, Digested] = field(default_factory=dict[SeriesKey, Digested])
+    samples: Digested = Digested()
 
     def __bool__(self) -> bool:
         return bool(self.forwarded or self.quarantined)
 
 
-_Parts = dict[SeriesKey, list[Digested]]
+class _Stored(NamedTuple):
+    """One sample whose record is not settled yet."""
+
+    series: SeriesKey
+    t_ns: int
+    digest: int
 
 
 class Settler:
@@ -69,7 +90,7 @@ class Settler:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[int, _Parts] = {}
+        self._waiting: dict[int, list[_Stored]] = {}
         self._refused: dict[int, str] = {}
 
     def settle(self, folded: Folded, refusals: Refusals) -> Settlement:
@@ -81,50 +102,72 @@ class Settler:
         refusals : Refusals
             Samples of its batches that the store did not take.
         """
-        settled = np.array(folded.settled, np.int64)
-        parts: _Parts = {}
-        for number, sourced in enumerate(folded.batches):
-            is_stored = np.ones(len(sourced.record_ids), np.bool_)
-            for batch, row in refusals:
-                if batch == number:
-                    is_stored[row] = False
-                    self._refused[int(sourced.record_ids[row])] = refusals[batch, row]
-            self._take(sourced, is_stored, settled, parts)
-        for record_id in folded.settled:
-            for series, waited in self._waiting.pop(record_id, {}).items():
-                parts.setdefault(series, []).extend(waited)
+        samples = self._settled_samples(folded, refusals)
         refused = [(i, self._refused.pop(i)) for i in folded.settled if i in self._refused]
         gone = {record_id for record_id, _ in refused}
         return Settlement(
             [record_id for record_id in folded.settled if record_id not in gone],
             folded.quarantined + refused,
             folded.states,
-            {series: _joined(of_series) for series, of_series in parts.items()},
+            samples,
         )
 
-    def _take(
-        self, sourced: SourcedBatch, is_stored: NDArray[np.bool_], settled: NDArray[np.int64], parts: _Parts
-    ) -> None:
-        batch, record_ids = sourced.batch, sourced.record_ids
-        digests = sample_digest(batch.stream, batch.t_ns, batch.values)
-        is_settled = np.isin(record_ids, settled)
-        series = _series(batch)
-        now = is_stored & is_settled
-        if now.any():
-            parts.setdefault(series, []).append(Digested(batch.t_ns[now], digests[now]))
+    def _settled_samples(self, folded: Folded, refusals: Refusals) -> Digested:
+        """Return the stored samples of settled records, and keep those of the others for later."""
+        flat = _Flat(folded.batches)
+        is_stored = np.ones(len(flat.record_ids), np.bool_)
+        for (number, row), reason in refusals.items():
+            is_stored[flat.begins[number] + row] = False
+            self._refused[int(folded.batches[number].record_ids[row])] = reason
+        is_settled = np.isin(flat.record_ids, np.array(folded.settled, np.int64))
         for row in np.flatnonzero(is_stored & ~is_settled).tolist():
-            waiting = self._waiting.setdefault(int(record_ids[row]), {})
-            part = Digested(batch.t_ns[row : row + 1], digests[row : row + 1])
-            waiting.setdefault(series, []).append(part)
+            stored = _Stored(flat.series[flat.index[row]], int(flat.t_ns[row]), int(flat.digests[row]))
+            self._waiting.setdefault(int(flat.record_ids[row]), []).append(stored)
+        waited = [
+            stored for record_id in folded.settled for stored in self._waiting.pop(record_id, ())
+        ]  # fmt: skip
+        return flat.taken(is_stored & is_settled, waited)
+
+
+class _Flat:
+    """The samples of many batches, mostly one or two each, in one array: what numpy is quick with."""
+
+    def __init__(self, batches: Sequence[SourcedBatch]) -> None:
+        # By stream, for those are hashed together.
+        order = sorted(range(len(batches)), key=lambda number: batches[number].batch.stream.name)
+        ordered = [batches[number] for number in order]
+        lengths = [len(sourced.record_ids) for sourced in ordered]
+        ends = np.cumsum(lengths, dtype=np.int64)
+        self.begins = dict(zip(order, (ends - lengths).tolist(), strict=True))
+        self.series = [_series(sourced.batch) for sourced in ordered]
+        self.index = np.repeat(np.arange(len(ordered)), lengths)
+        self.record_ids = _joined([sourced.record_ids for sourced in ordered], np.int64)
+        self.t_ns = _joined([sourced.batch.t_ns for sourced in ordered], np.int64)
+        by_stream = groupby((sourced.batch for sourced in ordered), lambda batch: batch.stream.name)
+        self.digests = _joined([_digests(list(of_stream)) for _, of_stream in by_stream], np.uint64)
+
+    def taken(self, chosen: NDArray[np.bool_], more: Sequence[_Stored]) -> Digested:
+        """Return the chosen samples and `more`."""
+        numbers = {series: number for number, series in enumerate(self.series)}
+        index = [numbers.setdefault(stored.series, len(numbers)) for stored in more]
+        return Digested(
+            tuple(numbers),
+            np.concatenate([self.index[chosen], np.array(index, np.int64)]),
+            np.concatenate([self.t_ns[chosen], np.array([stored.t_ns for stored in more], np.int64)]),
+            np.concatenate([self.digests[chosen], np.array([stored.digest for stored in more], np.uint64)]),
+        )
+
+
+def _digests(batches: Sequence[Batch]) -> NDArray[np.uint64]:
+    """Return the hashes of the samples of some batches of one stream."""
+    stream = batches[0].stream
+    values = {name: np.concatenate([each.values[name] for each in batches]) for name in stream.column_names()}
+    return sample_digest(stream, np.concatenate([each.t_ns for each in batches]), values)
 
 
 def _series(batch: Batch) -> SeriesKey:
     return batch.subject_id, batch.stream.name, batch.sensor_id
 
 
-def _joined(parts: list[Digested]) -> Digested:
-    if len(parts) == 1:
-        return parts[0]
-    return Digested(
-        np.concatenate([part.t_ns for part in parts]), np.concatenate([part.digests for part in parts])
-    )
+def _joined(parts: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.empty(0, dtype)

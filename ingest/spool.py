@@ -38,6 +38,12 @@ still works."""
 GROUP_COMMIT_S = 0.01
 """How long the first record of a group waits for others: a sync takes milliseconds, and one serves all."""
 
+CHECKED_EVERY_GROUPS = 20
+CHECKED_EVERY_BYTES = 1 << 16
+"""How often the room that is left is measured, whichever comes first: at a packet a second well within the
+minute in which a full disk is to be told of, and never far beyond the limit. To measure it costs as much as
+to commit a group. Every settlement measures it too."""
+
 FULL_DISK_RETRY_S = 1.0
 """How often a full disk is tried again; someone has to make room first, which takes longer."""
 
@@ -90,6 +96,7 @@ class Spool(SpoolFile):
         self._queue: deque[Record] = deque()
         self._is_urgent = self._is_closing = False
         self._accepted = self._written = 0
+        self._groups_since_check = self._bytes_since_check = 0
         self._disk_full: str | None = None
         self._no_room: str | None = None
         self._refusing_since_ns: int | None = None
@@ -204,7 +211,7 @@ class Spool(SpoolFile):
         """Commit groups until closed: the writer thread."""
         try:
             while group := self._next_group():
-                if self._has_committed(group):
+                if self._has_committed(group) and self._is_check_due(group):
                     self._check_capacity()
         except EvenkeelError as error:
             self._fail(error)
@@ -255,21 +262,29 @@ class Spool(SpoolFile):
                 raise SpoolFullError(f"{error}; {waiting} records are lost")
             self._queued.wait_for(lambda: self._is_closing, FULL_DISK_RETRY_S)
 
+    def _is_check_due(self, group: list[Record]) -> bool:
+        self._groups_since_check += 1
+        self._bytes_since_check += sum(len(record.payload) for record in group)
+        return (
+            self._groups_since_check >= CHECKED_EVERY_GROUPS or self._bytes_since_check >= CHECKED_EVERY_BYTES
+        )
+
     def _check_capacity(self) -> None:
+        self._groups_since_check = self._bytes_since_check = 0
         reason = self._why_no_room()
         with self._queue_lock:
             self._no_room = reason
             self._note_refusal()
 
     def _why_no_room(self) -> str | None:
-        used_bytes = self.used_bytes()
+        used_bytes, unused_bytes = self.sizes()
         if used_bytes >= self._capacity_bytes:
             return (
                 f"The spool {self._path} holds {used_bytes} bytes; its capacity is {self._capacity_bytes}; "
                 "bring the store back so that records leave the spool, or new ones are lost"
             )
         # What left records made room for within the file is free too.
-        free_bytes = shutil.disk_usage(self._path.parent).free + self.unused_bytes()
+        free_bytes = shutil.disk_usage(self._path.parent).free + unused_bytes
         if free_bytes < self._least_free_bytes:
             return (
                 f"The disk of the spool {self._path} has room for {free_bytes} bytes; needed are "

@@ -35,6 +35,10 @@ LOG_BYTES = 4 << 20
 """What SQLite's log shrinks to once it is in the database, which it is after 1,000 pages of 4 kB."""
 
 _FRAMES = "frames"
+_SIZES = (
+    "SELECT page_count, freelist_count, page_size "
+    "FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"
+)
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 """SQLite says the second when the index of its log, in a file of its own, cannot grow."""
 
@@ -168,9 +172,7 @@ class SpoolFile:
             If the disk is full; nothing was changed.
         """
         states = [(*key, json.dumps(state.as_json())) for key, state in settlement.states.items()]
-        values: Counter[str] = Counter()
-        for (_, stream, _), digested in settlement.samples.items():
-            values[stream] += len(digested.t_ns)
+        values = settlement.samples.counts()
         now_ns = self._clock.now_ns()
         with self._transaction() as database:
             _quarantine(database, settlement.quarantined, now_ns)
@@ -219,18 +221,13 @@ class SpoolFile:
 
     def used_bytes(self) -> int:
         """Return the size of what is held, without the room that left records made."""
-        return self._pages_bytes("page_count") - self._pages_bytes("freelist_count")
+        return self.sizes()[0]
 
-    def unused_bytes(self) -> int:
-        """Return the room that left records made."""
-        return self._pages_bytes("freelist_count")
-
-    def _pages_bytes(self, pragma: str) -> int:
+    def sizes(self) -> tuple[int, int]:
+        """Return the size of what is held, and the room that left records made."""
         with self._reading() as database:
-            pages, page_bytes = (
-                database.execute(f"PRAGMA {name}").fetchone()[0] for name in (pragma, "page_size")
-            )
-        return pages * page_bytes
+            pages, free_pages, page_bytes = database.execute(_SIZES).fetchone()
+        return (pages - free_pages) * page_bytes, free_pages * page_bytes
 
     def close(self, *, remove: bool = False) -> None:
         """Close the file and let others open it; or remove it, before anybody else can."""

@@ -1,15 +1,15 @@
 """Counters of a spool by series and UTC hour, for the ledger: kept in the transactions that they count."""
 
 import sqlite3
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ingest.records import Record
 from ingest.samples import values_in
 from ingest.settlement import Digested, SeriesKey
-from store.ledger_digest import NS_PER_HOUR, HourCounters, Total, hourly_totals
+from store.ledger_digest import NS_PER_HOUR, HourCounters, Total
 
 KEPT_HOURS = 60 * 24
 """The ledger copies them every night; two months outlast any failure of that which someone looks at."""
@@ -27,6 +27,8 @@ CREATE TABLE series (
 ) WITHOUT ROWID;
 """
 _NEWEST = "SELECT newest_ns FROM series WHERE subject_id = ? AND stream = ? AND sensor_id = ?"
+_SET_NEWEST = "REPLACE INTO series VALUES (?, ?, ?, ?)"
+_EVER_NS = -(1 << 63)
 _DIGEST = "SELECT digest FROM hours WHERE subject_id = ? AND stream = ? AND sensor_id = ? AND hour = ?"
 _ADD_SPOOLED = """
 INSERT INTO hours (subject_id, stream, sensor_id, hour, spooled) VALUES (?, ?, ?, ?, ?)
@@ -56,20 +58,40 @@ def add_spooled(database: sqlite3.Connection, counts: Mapping[tuple[str, str, st
     database.executemany(_ADD_SPOOLED, [(*key, count) for key, count in counts.items()])
 
 
-def add_acknowledged(database: sqlite3.Connection, samples: Mapping[SeriesKey, Digested]) -> None:
+def add_acknowledged(database: sqlite3.Connection, samples: Digested) -> None:
     """Count samples of records that are being forgotten, because the store has them."""
-    for series, digested in samples.items():
-        newest_ns = _newest_ns(database, series)
-        rewritten = _rewritten_by_hour(digested, newest_ns)
-        rows = [
-            (*series, hour, total.count, rewritten[hour], _signed(_digest(database, series, hour) + total))
-            for hour, total in hourly_totals(digested.t_ns, digested.digests).items()
-        ]
-        database.executemany(_ADD_ACKNOWLEDGED, rows)
-        newest_ns = (
-            int(digested.t_ns.max()) if newest_ns is None else max(newest_ns, int(digested.t_ns.max()))
-        )
-        database.execute("REPLACE INTO series VALUES (?, ?, ?, ?)", (*series, newest_ns))
+    if not len(samples.t_ns):
+        return
+    newest_ns = [_newest_ns(database, series) for series in samples.series]
+    rows: list[tuple[str | int, ...]] = []
+    for number, hour, count, again, digest in _by_hour(samples, np.array(newest_ns, np.int64)):
+        series = samples.series[number]
+        total = _digest(database, series, hour) + Total(count, digest)
+        rows.append((*series, hour, count, again, _signed(total)))
+    database.executemany(_ADD_ACKNOWLEDGED, rows)
+    last_ns = np.array(newest_ns, np.int64)
+    np.maximum.at(last_ns, samples.index, samples.t_ns)
+    lasts: list[int] = last_ns.tolist()
+    newest = zip(samples.series, lasts, strict=True)
+    database.executemany(_SET_NEWEST, [(*series, t_ns) for series, t_ns in newest])
+
+
+def _by_hour(samples: Digested, newest_ns: NDArray[np.int64]) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield (position in the series, hour, samples, those not later than one before, sum of digests)."""
+    order = np.lexsort((samples.t_ns, samples.index))
+    index, t_ns = samples.index[order], samples.t_ns[order]
+    hour = t_ns // NS_PER_HOUR
+    is_first = np.r_[True, index[1:] != index[:-1]]
+    is_again = (t_ns <= newest_ns[index]) | (~is_first & (t_ns == np.r_[0, t_ns[:-1]]))
+    begins = np.flatnonzero(is_first | np.r_[True, hour[1:] != hour[:-1]])
+    columns: tuple[list[int], ...] = (
+        index[begins].tolist(),
+        hour[begins].tolist(),
+        np.diff(np.r_[begins, len(index)]).tolist(),
+        np.add.reduceat(is_again, begins, dtype=np.int64).tolist(),
+        np.add.reduceat(samples.digests[order], begins).tolist(),
+    )
+    yield from zip(*columns, strict=True)
 
 
 def hours(database: sqlite3.Connection, since_hour: int) -> list[HourCounters]:
@@ -87,9 +109,9 @@ def prune(database: sqlite3.Connection, now_ns: int) -> None:
     database.execute("DELETE FROM hours WHERE hour < ?", (now_ns // NS_PER_HOUR - KEPT_HOURS,))
 
 
-def _newest_ns(database: sqlite3.Connection, series: SeriesKey) -> int | None:
+def _newest_ns(database: sqlite3.Connection, series: SeriesKey) -> int:
     row = database.execute(_NEWEST, series).fetchone()
-    return None if row is None else row[0]
+    return _EVER_NS if row is None else row[0]
 
 
 def _digest(database: sqlite3.Connection, series: SeriesKey, hour: int) -> Total:
@@ -100,12 +122,3 @@ def _digest(database: sqlite3.Connection, series: SeriesKey, hour: int) -> Total
 def _signed(total: Total) -> int:
     """Return a digest as SQLite keeps it: its integers have a sign."""
     return total.digest - 2**64 if total.digest >= 2**63 else total.digest
-
-
-def _rewritten_by_hour(digested: Digested, newest_ns: int | None) -> Counter[int]:
-    """Return how many samples are not later than one before, and may have replaced it."""
-    t_ns = np.sort(digested.t_ns)
-    is_again = np.r_[False, t_ns[1:] == t_ns[:-1]]
-    if newest_ns is not None:
-        is_again |= t_ns <= newest_ns
-    return Counter((t_ns[is_again] // NS_PER_HOUR).tolist())

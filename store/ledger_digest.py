@@ -9,6 +9,7 @@ who may write both the store and the ledger can make them agree.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -150,6 +151,7 @@ def _hash(text: bytes) -> int:
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
 
 
+@cache
 def _seed(name: str) -> np.uint64:
     return np.uint64(_hash(name.encode()))
 

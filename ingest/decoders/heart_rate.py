@@ -1,6 +1,7 @@
 """Heart Rate Measurement (0x2A37): heart rate, skin contact, energy and RR intervals."""
 
 import struct
+from functools import lru_cache
 
 from store.errors import DataError, FrameError
 from store.types import HeartRateMeasurement
@@ -19,6 +20,7 @@ _HAS_RR = 0x10
 _RESERVED = 0xE0
 
 
+@lru_cache(256)  # the same frame is judged for wear, counted and stored within a second
 def decode_heart_rate(frame: bytes) -> HeartRateMeasurement:
     """Return what a Heart Rate Measurement notification says.
 

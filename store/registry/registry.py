@@ -7,9 +7,6 @@ from types import TracebackType
 from typing import Self
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -191,9 +188,9 @@ def _revision(engine: sa.Engine) -> str | None:
 
 
 def _migrate(engine: sa.Engine, place: Path | str, home: Path | None) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    from store.registry.migrating import known_revisions, upgrade  # noqa: PLC0415 - see there
+
+    known = known_revisions()
     with engine.execution_options(is_writing=True).begin() as connection:
         held = _revision(engine)  # again: another process may have been faster
         if held is not None and held not in known:
@@ -203,8 +200,7 @@ def _migrate(engine: sa.Engine, place: Path | str, home: Path | None) -> None:
             )
         if held is not None and held != HEAD:
             _keep_copy(engine, place, home)
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        upgrade(connection, "head")
 
 
 def _keep_copy(engine: sa.Engine, place: Path | str, home: Path | None) -> None:

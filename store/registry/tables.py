@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from store.errors import RecordingError, RefusedError
 
@@ -53,9 +51,11 @@ def import_tables(engine: sa.Engine, folder: Path) -> dict[str, int]:
         raise RefusedError(
             f"The database {engine.url.database} holds tables ({held[0]}, ...); needed is an empty one"
         )
+    from store.registry.migrating import upgrade  # noqa: PLC0415 - see there
+
     counts = {REVISION_TABLE: 1}
     with engine.execution_options(is_writing=True).begin() as connection:
-        _migrate(connection, _revision(folder))
+        upgrade(connection, _revision(folder))
         tables = sa.MetaData()
         tables.reflect(connection)
         for table in tables.sorted_tables:
@@ -74,13 +74,6 @@ def _revision(folder: Path) -> str:
     if len(rows) != 1:
         raise RecordingError(f"{folder} does not say which revision its tables have; make the backup again")
     return str(rows[0]["version_num"])
-
-
-def _migrate(connection: sa.Connection, revision: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
 
 
 def _continue_numbers(connection: sa.Connection, table: sa.Table) -> None:

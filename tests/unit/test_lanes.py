@@ -147,9 +147,10 @@ def acknowledge(settlement: Settlement, left: dict[int, Record], states: dict, c
         del left[record_id]
     for key, state in settlement.states.items():
         states[key] = SensorState.from_json(json.loads(json.dumps(state.as_json())))
-    for (subject, stream, sensor), digested in settlement.samples.items():
-        for t_ns, digest in zip(digested.t_ns.tolist(), digested.digests.tolist(), strict=True):
-            counted[stream, subject, sensor, t_ns, digest] += 1
+    held = settlement.samples
+    for number, t_ns, digest in zip(held.index, held.t_ns.tolist(), held.digests.tolist(), strict=True):
+        subject, stream, sensor = held.series[number]
+        counted[stream, subject, sensor, t_ns, digest] += 1
 
 
 def digests_of(batches: Sequence[Batch]) -> Counter:

@@ -33,7 +33,8 @@ def record(number: int = 0, payload: bytes = FRAME, sensor: str = "AA") -> Recor
 def samples(stream: str, seconds: list[float], digest: int = 1) -> Settlement:
     t_ns = START_NS + (np.array(seconds) * NS_PER_S).astype(np.int64)
     digests = np.full(len(seconds), digest, np.uint64)
-    return Settlement(samples={("S1", stream, "AA"): Digested(t_ns, digests)}, forwarded=[0])
+    held = Digested((("S1", stream, "AA"),), np.zeros(len(t_ns), np.int64), t_ns, digests)
+    return Settlement(samples=held, forwarded=[0])
 
 
 @pytest.fixture
@@ -118,7 +119,12 @@ def test_counts_add_up_and_can_be_read_by_others(spool: Spool, path: Path):
         Settlement(
             [1, 2],
             [(5, "no frame")],
-            samples={**samples("heart_rate", [0, 1]).samples, **samples("rr_interval", [0, 1, 2, 3]).samples},
+            samples=Digested(
+                (("S1", "heart_rate", "AA"), ("S1", "rr_interval", "AA")),
+                np.repeat([0, 1], [2, 4]),
+                np.array([0, 1, 0, 1, 2, 3]),
+                np.ones(6, np.uint64),
+            ),
         )
     )
     counts = spool.counts()
