@@ -22,7 +22,7 @@ from models.score_cli import evaluate, score
 from store.cli import samples, sensor_app, subject_app, user_app
 from store.command import EXIT_BUG, EXIT_REFUSED
 from store.errors import EvenkeelError
-from store.registry_cli import assessment_app, audit_app, registry_app, team_app
+from store.registry_cli import annotation_app, assessment_app, audit_app, registry_app, team_app
 from store.store_cli import backup, restore, store_app
 
 EXIT_INTERRUPTED = 130
@@ -69,6 +69,7 @@ app.add_typer(sensor_app, name="sensor", rich_help_panel=_PEOPLE)
 app.add_typer(user_app, name="user", rich_help_panel=_PEOPLE)
 app.add_typer(team_app, name="team", rich_help_panel=_PEOPLE)
 app.add_typer(assessment_app, name="assessment", rich_help_panel=_PEOPLE)
+app.add_typer(annotation_app, name="annotation", rich_help_panel=_PEOPLE)
 app.add_typer(registry_app, name="registry", rich_help_panel=_PEOPLE)
 app.command(rich_help_panel=_PEOPLE)(scan)
 app.command(rich_help_panel=_PEOPLE)(devices)

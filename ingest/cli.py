@@ -10,13 +10,14 @@ from store.command import EXIT_PARTLY, note, open_installation, progress_bar, sa
 from store.units import NS_PER_S
 
 if TYPE_CHECKING:
+    from ingest.consent import Gate
     from ingest.replay import ReplayResult
     from ingest.service import Collected
     from ingest.sightings import SeenWearable
     from ingest.spool_file import SpoolCounts
     from store.installation import Installation
     from store.recording import RrRecording
-    from store.registry.people import People
+    from store.registry.registry import Registry
     from store.timeseries import TimeSeriesStore
 
 SCAN_REFRESH_S = 0.5
@@ -89,6 +90,7 @@ def collect(
     import asyncio
 
     from ingest import service
+    from ingest.consent import Gate
     from ingest.lean import without_pandas
     from store.errors import ConfigError
 
@@ -97,8 +99,9 @@ def collect(
     with without_pandas(), installation.registry() as registry, installation.timeseries() as store:
         if drain:
             keep_waveforms = installation.settings.collector.keep_waveforms
+            gate = Gate(registry.consents, installation.clock)
             counts = service.drain(
-                installation.spool_path(), store, installation.clock, keep_waveforms=keep_waveforms
+                installation.spool_path(), store, installation.clock, keep_waveforms=keep_waveforms, gate=gate
             )
             _report_drained(counts)
             return
@@ -107,7 +110,7 @@ def collect(
                 "No sensor is paired, so there is nobody to collect from; find one with `evenkeel scan`, "
                 "then say who wears it: evenkeel sensor pair ADDRESS --subject S"
             )
-        done = asyncio.run(_collect(installation, registry.people, store))
+        done = asyncio.run(_collect(installation, registry, store))
     say("received " + ", ".join(f"{stream} {count:,}" for stream, count in sorted(done.received.items())))
     _report_drained(done.counts)
     if done.refused:
@@ -115,10 +118,13 @@ def collect(
         raise typer.Exit(EXIT_PARTLY)
 
 
-async def _collect(installation: "Installation", people: "People", store: "TimeSeriesStore") -> "Collected":
+async def _collect(
+    installation: "Installation", registry: "Registry", store: "TimeSeriesStore"
+) -> "Collected":
     import asyncio
 
     from ingest import service
+    from ingest.consent import Gate
     from ingest.decoders.device_information import DeviceInformation
     from ingest.pauses import PAUSE_FILE
     from ingest.radio import Radio
@@ -126,7 +132,7 @@ async def _collect(installation: "Installation", people: "People", store: "TimeS
     from ingest.spool import Spool
 
     def register(sensor_id: str, told: DeviceInformation) -> None:
-        people.register_sensor(
+        registry.people.register_sensor(
             sensor_id,
             model=told.model_number or "",
             manufacturer=told.manufacturer_name or "",
@@ -137,11 +143,12 @@ async def _collect(installation: "Installation", people: "People", store: "TimeS
     service.stop_on_signals(until)
     chosen, path, clock = installation.settings.collector, installation.spool_path(), installation.clock
     with Spool(path, clock, capacity_bytes=chosen.spool_limit_mb * 1_000_000) as spool:
-        roster = registry_roster(people, installation.home / PAUSE_FILE)
+        roster = registry_roster(registry.people, installation.home / PAUSE_FILE)
         note(f"Collecting from {len(roster.worn(clock.now_ns()))} sensors; Ctrl-C ends it")
         return await service.collect(
             roster, store=store, spool=spool, clock=clock, radio=Radio(), until=until, settings=chosen,
             on_device_info=register, memory_path=path.with_name("wearables.json"),
+            gate=Gate(registry.consents, clock),
         )  # fmt: skip
 
 
@@ -159,6 +166,7 @@ def replay(
     """Send a recorded heart through a virtual strap, the air, collector and spool; again changes nothing."""
     import asyncio
 
+    from ingest.consent import Gate
     from ingest.ledger_feed import feed_from
     from ingest.replay import forget_interrupted, replay_address
     from ingest.replay import replay as run_replay
@@ -172,6 +180,8 @@ def replay(
     installation = open_installation(context)
     with installation.registry() as registry, installation.timeseries() as store:
         registry.people.subject(subject)
+        gate = Gate(registry.consents, installation.clock)
+        _check_consent(gate, subject)
         recording = read_rr_file(file)
         sensor_id = replay_address(subject, recording.digest)
         before_ns = registry.people.replay_start_ns(sensor_id)
@@ -197,9 +207,21 @@ def replay(
                     on_stored=lambda spool: feed_from(
                         spool, open_ledger(installation.home, installation.clock)
                     ),
+                    gate=gate,
                 )
             )
     _report_replay(done, recording, file)
+
+
+def _check_consent(gate: "Gate", subject_id: str) -> None:
+    from store.errors import RefusedError
+    from store.streams import HEART_RATE, RR_INTERVAL
+
+    if not any(gate.is_open(subject_id, stream.name) for stream in (HEART_RATE, RR_INTERVAL)):
+        raise RefusedError(
+            f"{subject_id} agrees neither to heart_rate nor to rr_interval being kept, and a recording brings "
+            f"nothing else. Once they agree: evenkeel subject consent {subject_id}"
+        )
 
 
 def demo(
@@ -316,6 +338,7 @@ def _report_drained(counts: "SpoolCounts") -> None:
     say(
         f"{counts.spooled_frames:,} frames spooled, {counts.forwarded_frames:,} stored, "
         f"{counts.quarantined_frames:,} quarantined, {counts.waiting_frames:,} waiting"
+        + (f", {counts.withheld_frames:,} removed for want of consent" if counts.withheld_frames else "")
     )
     if counts.waiting_frames:
         raise StoreUnavailableError(

@@ -3,13 +3,15 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from ingest.consent import Gate
 from ingest.records import Record
 from ingest.rows import SensorKey
 from ingest.samples import Folded, SampleFold
 from ingest.settlement import Settlement, Settler
-from ingest.spool import Spool
+from ingest.spool import Spool, SpoolFullError
 from ingest.storing import store_all_it_takes
 from store.clock import Clock
 from store.errors import EvenkeelError
@@ -70,6 +72,8 @@ class Forwarder:
         Pause after the first failure.
     keep_waveforms : bool
         Whether raw frames of fast signals are stored too.
+    gate : Gate, optional
+        What may be stored of each person; without it, everything may.
     """
 
     def __init__(
@@ -80,12 +84,14 @@ class Forwarder:
         *,
         first_retry_s: float = FIRST_RETRY_S,
         keep_waveforms: bool = False,
+        gate: Gate | None = None,
     ) -> None:
         self._spool = spool
         self._store = store
         self._clock = clock
         self._first_retry_s = first_retry_s
         self._keep_waveforms = keep_waveforms
+        self._gate = gate
         self._stopping = threading.Event()
         self._is_draining = False
         self._bug: Exception | None = None
@@ -147,6 +153,7 @@ class Forwarder:
 
         def read() -> int:
             nonlocal records
+            self._heed_withdrawals()
             records = self._spool.read(last_id, BATCH_RECORDS)
             return 0
 
@@ -167,13 +174,15 @@ class Forwarder:
 
     def _has_persisted(self, folded: Folded, settler: Settler) -> bool:
         """Store the samples, then let go of their records; False if stopped while either failed."""
-        batches = [sourced.batch for sourced in folded.batches]
         settlement = Settlement()
 
         def store() -> int:
             nonlocal settlement
-            stored = store_all_it_takes(self._store, batches)
-            settlement = settler.settle(folded, stored.refusals)
+            # After the records were read: what arrived after a withdrawal is not among them, or not kept.
+            self._heed_withdrawals()
+            kept = folded if self._gate is None else self._gate.screened(folded)
+            stored = store_all_it_takes(self._store, [sourced.batch for sourced in kept.batches])
+            settlement = settler.settle(kept, stored.refusals)
             return stored.samples
 
         def settle() -> int:
@@ -182,6 +191,24 @@ class Forwarder:
             return 0
 
         return self._has_done(store) and self._has_done(settle)
+
+    def _heed_withdrawals(self) -> None:
+        """Read what people decided, and clear the spool of what they no longer agree to."""
+        if self._gate is None:
+            return
+        self._gate.refresh()
+        subjects = self._gate.take_reviews()
+        if not subjects:
+            return
+        try:
+            with suppress(SpoolFullError):  # what waits in memory is judged when it is forwarded
+                self._spool.flush()
+            cleared = self._spool.review(subjects, self._gate.judge)
+        except BaseException:
+            self._gate.ask_again(subjects)
+            raise
+        if cleared:
+            _log.info("%d frames in the spool held what is no longer agreed to; cleared", cleared)
 
     def _has_done(self, attempt: Callable[[], int]) -> bool:
         """Try until it works; `attempt` returns how many samples it stored. False if stopped meanwhile."""

@@ -79,7 +79,7 @@ def _check(
     since_ns: int | None,
     why: str,
 ) -> None:
-    from store.ledger_run import reconcile_all
+    from store.ledger_run import PULSE, reconcile_all
 
     with (
         installation.timeseries() as store,
@@ -93,7 +93,7 @@ def _check(
             now_ns=installation.clock.now_ns(),
             subjects=subjects,
             since_ns=since_ns,
-            withdrawn=lambda who: registry.consents.withdrawn(who) if who in known else [],
+            withdrawn=lambda who: registry.consents.withdrawn(who, PULSE) if who in known else [],
             recount=feed,
             progress=update,
         )

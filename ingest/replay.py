@@ -14,6 +14,7 @@ from pathlib import Path
 
 from configs.settings import CollectorSettings
 from ingest.collector import Collector
+from ingest.consent import Gate
 from ingest.forwarder import Forwarder
 from ingest.records import Kind, Record, parse_link_payload
 from ingest.spool import Spool
@@ -116,6 +117,7 @@ async def replay(  # noqa: PLR0913 - one call, every argument named
     speed: float | None = None,
     progress: Callable[[float], None] = lambda _done_frac: None,
     on_stored: Callable[[Spool], None] = lambda _spool: None,
+    gate: Gate | None = None,
 ) -> ReplayResult:
     """Replay a recording into a store as if it happened from `start_ns` on.
 
@@ -138,6 +140,8 @@ async def replay(  # noqa: PLR0913 - one call, every argument named
         Called with the share that has been sent, 0-1.
     on_stored : callable
         Called with the spool before it is removed, to copy what it counted.
+    gate : Gate, optional
+        What may be stored of the person; without it, everything may.
 
     When it is interrupted, what was sent so far is stored as a replay to the end would have stored it, so
     that one to the end completes it.
@@ -154,7 +158,7 @@ async def replay(  # noqa: PLR0913 - one call, every argument named
     begin_ns = start_ns + min(0, math.floor(recording.t_s[0])) * NS_PER_S
     clock = VirtualClock(begin_ns)
     spool = await asyncio.to_thread(_new_spool, spool_path, clock)
-    forwarder = Forwarder(spool, store, clock)
+    forwarder = Forwarder(spool, store, clock, gate=gate)
     forwarder.start()
     run = _Run(spool, clock, subject_id, sensor_id, start_ns)
     is_whole = False

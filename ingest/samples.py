@@ -40,7 +40,7 @@ def values_in(record: Record) -> Mapping[str, int]:
     not among them. Logged heart rate is, though some may be left out.
     """
     try:
-        reading = _checked_reading(record)
+        reading = checked_reading(record)
     except DataError:
         return {}
     counts = {stream.name: 1 for stream, _ in reading.at_arrival}
@@ -128,7 +128,7 @@ class SampleFold:
         touched: set[SensorKey] = set()
         for record_id, record in records:
             try:
-                reading = _checked_reading(record)
+                reading = checked_reading(record)
                 lane = lane_of(reading)
             except DataError as error:
                 folded.quarantined.append((record_id, str(error)))
@@ -202,7 +202,7 @@ class _SensorFold:
 
 
 @lru_cache(RECENT_RECORDS)
-def _checked_reading(record: Record) -> Reading:
+def checked_reading(record: Record) -> Reading:
     """Return what a record says, if a store can hold it.
 
     Raises

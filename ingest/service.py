@@ -11,6 +11,7 @@ from pathlib import Path
 
 from configs.settings import CollectorSettings
 from ingest.collector import Collector, OnDeviceInfo
+from ingest.consent import Gate
 from ingest.forwarder import Forwarder
 from ingest.heartbeat import CollectorStatus
 from ingest.memory import WearableMemory
@@ -50,16 +51,21 @@ class Collected:
 
 
 class Tally:
-    """Counts the samples in every record on its way into the spool."""
+    """Counts the samples in every record on its way into the spool; keeps out what may not be kept."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, gate: Gate | None = None) -> None:
         self.received: Counter[str] = Counter()
-        self._spool = spool
+        self._spool, self._gate = spool, gate
 
     def put(self, record: Record) -> None:
-        """Spool the record and count it."""
-        self._spool.put(record)
-        self.received.update(values_in(record))
+        """Spool what may be kept of the record, and count it."""
+        if self._gate is None:
+            self._spool.put(record)
+            admitted = record
+        else:
+            admitted = self._gate.admit(record, self._spool.put)
+        if admitted is not None:
+            self.received.update(values_in(admitted))
 
 
 async def collect(  # noqa: PLR0913 - one call, every argument named
@@ -73,6 +79,7 @@ async def collect(  # noqa: PLR0913 - one call, every argument named
     on_device_info: OnDeviceInfo | None = None,
     settings: CollectorSettings = _DEFAULTS,
     memory_path: Path | None = None,
+    gate: Gate | None = None,
 ) -> Collected:
     """Collect from worn sensors until `until` is set, then forward what is spooled.
 
@@ -84,6 +91,8 @@ async def collect(  # noqa: PLR0913 - one call, every argument named
         As `Collector` takes them.
     memory_path : Path, optional
         File in which to remember up to when the memory of wearables was downloaded.
+    gate : Gate, optional
+        What may be kept of each person; without it, everything may.
 
     Raises
     ------
@@ -92,8 +101,8 @@ async def collect(  # noqa: PLR0913 - one call, every argument named
     SpoolFullError, HomeError
         If the spool cannot write.
     """
-    tally = Tally(spool)
-    forwarder = Forwarder(spool, store, clock, keep_waveforms=settings.keep_waveforms)
+    tally = Tally(spool, gate)
+    forwarder = Forwarder(spool, store, clock, keep_waveforms=settings.keep_waveforms, gate=gate)
     collector = Collector(
         worn,
         tally,
@@ -133,7 +142,14 @@ def stop_on_signals(until: asyncio.Event) -> None:
             loop.add_signal_handler(number, until.set)
 
 
-def drain(path: Path, store: TimeSeriesStore, clock: Clock, *, keep_waveforms: bool = False) -> SpoolCounts:
+def drain(
+    path: Path,
+    store: TimeSeriesStore,
+    clock: Clock,
+    *,
+    keep_waveforms: bool = False,
+    gate: Gate | None = None,
+) -> SpoolCounts:
     """Forward everything that a collector which is gone left in its spool.
 
     Each sensor gets a `stopped` record first, so that no beat waits for a packet that will never come.
@@ -152,7 +168,7 @@ def drain(path: Path, store: TimeSeriesStore, clock: Clock, *, keep_waveforms: b
             spool.put(
                 Record("link_state", subject_id, sensor_id, clock.now_ns(), clock.monotonic_ns(), payload)
             )
-        forwarder = Forwarder(spool, store, clock, keep_waveforms=keep_waveforms)
+        forwarder = Forwarder(spool, store, clock, keep_waveforms=keep_waveforms, gate=gate)
         forwarder.start()
         forwarder.stop(drain=True)
         return spool.counts()

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,9 @@ BUSY_TIMEOUT_S = 10.0
 LOG_BYTES = 4 << 20
 """What SQLite's log shrinks to once it is in the database, which it is after 1,000 pages of 4 kB."""
 
+REVIEWED_AT_ONCE = 5_000
+"""Records: new ones are spooled between two lots."""
+
 _FRAMES = "frames"
 _SIZES = (
     "SELECT page_count, freelist_count, page_size "
@@ -51,11 +54,13 @@ class SpoolFullError(ConfigError):
 class SpoolCounts:
     """What went through a spool since it was made; survives restarts.
 
-    `spooled_frames == forwarded_frames + quarantined_frames + waiting_frames`, always.
+    `spooled_frames == forwarded_frames + quarantined_frames + withheld_frames + waiting_frames`, always.
 
     Attributes
     ----------
     spooled_frames, forwarded_frames, quarantined_frames, waiting_frames : int
+    withheld_frames : int
+        Removed because the person no longer agrees to what they hold.
     spooled_values, forwarded_values : mapping of stream name to int
         Samples in the frames, by stream; an undecodable frame has none.
     """
@@ -63,6 +68,7 @@ class SpoolCounts:
     spooled_frames: int
     forwarded_frames: int
     quarantined_frames: int
+    withheld_frames: int
     waiting_frames: int
     spooled_values: Mapping[str, int]
     forwarded_values: Mapping[str, int]
@@ -183,6 +189,42 @@ class SpoolFile:
             if now_ns // NS_PER_HOUR != self._pruned_hour:
                 spool_hours.prune(database, now_ns)
         self._pruned_hour = now_ns // NS_PER_HOUR
+
+    def review(self, subjects: Collection[str], judge: Callable[[Record], Record | None]) -> int:
+        """Replace each record of some people, quarantined ones too, by what `judge` leaves of it.
+
+        Parameters
+        ----------
+        subjects : collection of str
+        judge : callable
+            Returns the record, a smaller one of the same kind and times, or None: then it is removed.
+
+        Returns
+        -------
+        int
+            Records that were changed or removed.
+        """
+        return sum(self._review(table, subjects, judge) for table in ("records", "quarantine"))
+
+    def _review(self, table: str, subjects: Collection[str], judge: Callable[[Record], Record | None]) -> int:
+        changed, after_id = 0, 0
+        query = f"SELECT * FROM {table} WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - one of two names
+        while True:
+            with self._transaction() as database:
+                rows = database.execute(query, (after_id, REVIEWED_AT_ONCE)).fetchall()
+                if not rows:
+                    return changed
+                after_id = rows[-1][0]
+                held = [(row[0], _record(row[:7])) for row in rows if row[2] in subjects]
+                judged = [(record_id, record, judge(record)) for record_id, record in held]
+                cut = [(new.payload, i) for i, old, new in judged if new is not None and new != old]
+                gone = [(i,) for i, _, new in judged if new is None]
+                database.executemany(f"UPDATE {table} SET payload = ? WHERE id = ?", cut)  # noqa: S608
+                database.executemany(f"DELETE FROM {table} WHERE id = ?", gone)  # noqa: S608
+                if gone and table == "quarantine":
+                    _count(database, "quarantined", {_FRAMES: -len(gone)})
+                _count(database, "withheld", {_FRAMES: len(gone)})
+                changed += len(cut) + len(gone)
 
     def hours(self, since_hour: int = 0) -> list[HourCounters]:
         """Return what was spooled and acknowledged by series and UTC hour, cumulative; kept for 60 days.
@@ -353,13 +395,17 @@ def _count(database: sqlite3.Connection, stage: str, counts: Mapping[str, int]) 
 
 
 def _counts(database: sqlite3.Connection) -> SpoolCounts:
-    held: dict[str, dict[str, int]] = {"spooled": {}, "forwarded": {}, "quarantined": {}}
+    held: dict[str, dict[str, int]] = {
+        stage: {} for stage in ("spooled", "forwarded", "quarantined", "withheld")
+    }
     for stage, what, count in database.execute("SELECT stage, what, count FROM counters").fetchall():
         held[stage][what] = count
-    spooled, forwarded, quarantined = (held[stage].pop(_FRAMES, 0) for stage in held)
+    spooled, forwarded, quarantined, withheld = (held[stage].pop(_FRAMES, 0) for stage in held)
     # To count the records themselves would read all of them, which may be gigabytes.
-    waiting = spooled - forwarded - quarantined
-    return SpoolCounts(spooled, forwarded, quarantined, waiting, held["spooled"], held["forwarded"])
+    waiting = spooled - forwarded - quarantined - withheld
+    return SpoolCounts(
+        spooled, forwarded, quarantined, withheld, waiting, held["spooled"], held["forwarded"]
+    )  # fmt: skip
 
 
 def _record(row: Sequence[Any]) -> Record:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ingest.settlement import Refusals
 from store.errors import DataError, RejectedSamplesError
-from store.timeseries import Batch, TimeSeriesStore
+from store.timeseries import Batch, TimeSeriesStore, part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,5 @@ def _halves(parts: list[_Part]) -> tuple[list[_Part], list[_Part]]:
         return parts[:middle], parts[middle:]
     part = parts[0]
     middle = len(part.batch) // 2
-    early, late = _cut(part.batch, slice(0, middle)), _cut(part.batch, slice(middle, None))
+    early, late = part_of(part.batch, slice(0, middle)), part_of(part.batch, slice(middle, None))
     return [_Part(part.number, part.begin, early)], [_Part(part.number, part.begin + middle, late)]
-
-
-def _cut(batch: Batch, rows: slice) -> Batch:
-    values = {name: array[rows] for name, array in batch.values.items()}
-    return Batch(batch.stream, batch.subject_id, batch.sensor_id, batch.t_ns[rows], values)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from store.command import cannot_write, open_installation, say
+from store.command import cannot_write, note, open_installation, say
 from store.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -32,11 +32,32 @@ def subject_add(
     ],
     zone: Annotated[str, typer.Option(help="IANA time zone the person lives in, such as Europe/Berlin.")],
     name: Annotated[str, typer.Option(help="Name shown to clinicians; kept in the registry only.")] = "",
+    consent: Annotated[
+        str, typer.Option(help="What a new person agrees to: all, none, or streams with commas.")
+    ] = "all",
 ) -> None:
     """Register a person, or move one to another time zone from now on."""
+    agrees_to = _streams_agreed_to(consent)
     with open_installation(context).registry() as registry:
-        subject = registry.people.add_subject(subject_id, zone, display_name=name)
+        is_new = not registry.people.subjects([subject_id])
+        subject = registry.people.add_subject(subject_id, zone, display_name=name, agrees_to=agrees_to)
     say(f"Subject {subject.subject_id}, zone {subject.zone}")
+    if is_new and consent != "all":
+        say(f"{subject_id} agrees to {', '.join(agrees_to) or 'nothing yet: nothing is kept of them'}")
+    elif consent != "all":
+        note(
+            f"{subject_id} was registered before; their consent is as it was: evenkeel subject consent --help"
+        )
+
+
+def _streams_agreed_to(consent: str) -> tuple[str, ...]:
+    from store.streams import stream_named
+
+    if consent == "none":
+        return ()
+    if consent == "all":
+        return ("all",)
+    return tuple(stream_named(part.strip()).name for part in consent.split(","))
 
 
 @subject_app.command("list")

@@ -5,12 +5,16 @@ from datetime import UTC, date, datetime, timedelta
 
 from store.ledger import Ledger, Reconciled
 from store.ledger_reading import DAY_NS
-from store.streams import STREAMS
+from store.streams import HEART_RATE, RR_INTERVAL, STREAMS
 from store.timeseries import TimeSeriesStore
 from store.units import NS_PER_S
 
 STILL_WATCHED_NS = 30 * DAY_NS
 """Who had data within a month is expected to have some today; a recording of last year is not."""
+
+
+PULSE = (HEART_RATE.name, RR_INTERVAL.name)
+"""What covers time: who agrees to neither has withdrawn, as far as gaps go."""
 
 
 def reconcile_all(  # noqa: PLR0913 - one call, every argument named
@@ -33,7 +37,7 @@ def reconcile_all(  # noqa: PLR0913 - one call, every argument named
     since_ns : int, optional
         Only UTC days that end after it.
     withdrawn : callable
-        Gives when a subject's consent did not hold: `Registry.consents.withdrawn`.
+        Gives when a subject's consent did not hold: `Registry.consents.withdrawn` of `PULSE`.
     recount : callable
         Copies the spools' counters into the ledger: see `Ledger.reconcile`. Called first, too.
     progress : callable(days_done, days_total)

@@ -3,17 +3,23 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from store.cli import subject_app
 from store.command import EXIT_PARTLY, note, open_installation, say
 
+if TYPE_CHECKING:
+    from store.registry.annotations import Annotation
+
 audit_app = typer.Typer(help="Who did what, in a log that only grows.", no_args_is_help=True)
 
 assessment_app = typer.Typer(
     help="Questionnaires and ratings: PHQ-9, GAD-7, MADRS, YMRS.", no_args_is_help=True
+)
+annotation_app = typer.Typer(
+    help="What a person's numbers may show: medications, events.", no_args_is_help=True
 )
 team_app = typer.Typer(help="Care teams: who is in one sees its patients.", no_args_is_help=True)
 registry_app = typer.Typer(help="The database of people, users and the audit log.", no_args_is_help=True)
@@ -108,9 +114,9 @@ def subject_withdraw(
     subject_id: _SubjectId,
     stream: Annotated[str, typer.Option(help="Which stream, or all.")] = "all",
 ) -> None:
-    """Record that a person no longer agrees; who agrees to nothing is no longer collected from.
+    """Record that a person no longer agrees: from now on nothing of that stream is stored.
 
-    What was collected until now stays.
+    What waits in a spool is cleared of it; what was stored until now stays.
     """
     _decide(context, subject_id, stream, is_granted=False)
     say(f"{subject_id} no longer agrees to {stream}")
@@ -223,6 +229,57 @@ def team_patient(
         detail = f"{_way(remove=remove)} {team}"
         registry.audit.append(OPERATOR, "team-patient", subject_id=subject_id, detail=detail)
     say(f"{subject_id} {_way(remove=remove)} {team}")
+
+
+@annotation_app.command("add")
+def annotation_add(
+    context: typer.Context,
+    subject_id: _SubjectId,
+    *,
+    kind: Annotated[Literal["medication", "life_event"], typer.Option(help="What it is.")],
+    text: Annotated[str, typer.Option(help="In a few words; kept in the registry only.")],
+    start: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD.")],
+    end: Annotated[
+        str | None, typer.Option("--to", help="Last day; without it one day, or still so.")
+    ] = None,
+) -> None:
+    """Note a medication or an event that a person's numbers may show."""
+    from store.errors import ConfigError
+    from store.registry.annotations import Annotation
+    from store.times import parse_day
+
+    if not text.strip():
+        raise ConfigError("--text is empty; needed is what happened, in a few words")
+    last = None if end is None else parse_day(end, "--to")
+    new = Annotation(subject_id, kind, parse_day(start, "--from"), text.strip(), last)
+    with open_installation(context).registry() as registry:
+        registry.annotations.add(new, by=OPERATOR)
+        registry.audit.append(OPERATOR, "annotate", subject_id=subject_id, detail=kind)
+    say(f"{subject_id}: {_annotation_line(new)}")
+
+
+@annotation_app.command("list")
+def annotation_list(context: typer.Context, subject_id: _SubjectId, output: _Format = "text") -> None:
+    """List a person's medications and events, by start."""
+    with open_installation(context).registry() as registry:
+        registry.people.subject(subject_id)
+        found = registry.annotations.of_subject(subject_id)
+        registry.audit.append(OPERATOR, "view", subject_id=subject_id, detail="annotations")
+    rows = [
+        {
+            "kind": each.kind,
+            "from": each.start.isoformat(),
+            "to": None if each.end is None else each.end.isoformat(),
+            "text": each.text,
+        }
+        for each in found
+    ]
+    _show(rows, [_annotation_line(each) for each in found] or ["None yet: evenkeel annotation add"], output)
+
+
+def _annotation_line(each: "Annotation") -> str:
+    until = "" if each.end is None else f" to {each.end}"
+    return f"{each.start}{until}  {each.kind.replace('_', ' ')}  {each.text}"
 
 
 @registry_app.command("encrypt")

@@ -1,6 +1,6 @@
 """Times as people write them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from store.errors import ConfigError
 from store.units import NS_PER_S
@@ -32,6 +32,25 @@ def parse_time_ns(text: str, what: str) -> int:
         moment = moment.replace(tzinfo=UTC)
     whole_s = round(moment.replace(microsecond=0).timestamp())
     return whole_s * NS_PER_S + moment.microsecond * 1000
+
+
+def parse_day(text: str, what: str) -> date:
+    """Return a day written as YYYY-MM-DD.
+
+    Raises
+    ------
+    ConfigError
+        If it is no such day; `what` names where it came from.
+
+    Examples
+    --------
+    >>> parse_day("2026-01-05", "--from")
+    datetime.date(2026, 1, 5)
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{what} is {text!r}; needed is a day such as 2026-01-05") from None
 
 
 def iso_time(t_ns: int) -> str:

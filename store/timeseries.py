@@ -53,6 +53,12 @@ class Batch:
         return len(self.t_ns)
 
 
+def part_of(batch: Batch, rows: slice | NDArray[np.bool_]) -> Batch:
+    """Return some samples of a batch."""
+    values = {name: array[rows] for name, array in batch.values.items()}
+    return Batch(batch.stream, batch.subject_id, batch.sensor_id, batch.t_ns[rows], values)
+
+
 def _checked(batch: Batch, name: str, dtype: DType, length: int) -> NDArray[Any]:
     array = np.asarray(batch.values[name], dtype=_NUMPY_DTYPES[dtype])
     if array.shape != (length,):

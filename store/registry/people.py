@@ -107,12 +107,12 @@ class People:
         *,
         display_name: str = "",
         is_simulated: bool = False,
-        has_consented: bool = True,
+        agrees_to: Sequence[str] = (ALL,),
     ) -> Subject:
         """Register a subject, or move an existing one to another zone from now on.
 
         A display name replaces that of an existing subject; an empty one changes nothing. So does
-        `has_consented`: whether a new subject agreed to everything being collected, or to nothing yet.
+        `agrees_to`: the streams that a new subject agreed to have collected, none if it is empty.
 
         Raises
         ------
@@ -131,8 +131,9 @@ class People:
                 made = {"subject_id": subject_id, "is_simulated": is_simulated, "created_ns": now_ns}
                 connection.execute(sa.insert(schema.subject).values(**made, **told))
                 _set_zone(connection, subject_id, zone, now_ns)
-                first = Consent(subject_id, ALL, has_consented, now_ns, "enrolment")
-                insert_consent(connection, first, now_ns)
+                for stream in agrees_to or (ALL,):
+                    first = Consent(subject_id, stream, bool(agrees_to), now_ns, "enrolment")
+                    insert_consent(connection, first, now_ns)
                 return Subject(subject_id, zone, display_name, is_simulated)
             if display_name:
                 t = schema.subject

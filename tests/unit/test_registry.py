@@ -330,7 +330,7 @@ def test_a_move_may_be_past_or_to_come(registry, clock):
 
 
 def test_who_has_not_agreed_yet_is_not_collected_from(registry, clock):
-    registry.people.add_subject("S1", "UTC", has_consented=False)
+    registry.people.add_subject("S1", "UTC", agrees_to=())
     registry.people.pair("A", "S1")
     assert registry.people.wearings() == []
     clock.advance_to(clock.now_ns() + NS_PER_S)

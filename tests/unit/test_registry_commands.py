@@ -206,3 +206,51 @@ def test_names_are_unreadable_without_their_key(installation, monkeypatch):
         assert registry.people.subject("S1").display_name == "Berta Adler"
     monkeypatch.setenv("EVENKEEL_REGISTRY_KEY", "short")
     assert "openssl rand" in run(installation, "registry", "encrypt")[2]
+
+
+def test_somebody_may_agree_to_nothing_or_to_some_streams(installation):
+    said = run(installation, "subject", "add", "S1", "--zone", "UTC", "--consent", "none")
+    assert said == (0, "Subject S1, zone UTC\nS1 agrees to nothing yet: nothing is kept of them\n", "")
+    run(installation, "subject", "add", "S2", "--zone", "UTC", "--consent", "heart_rate, battery")
+    with installation.registry() as registry:
+        given = registry.consents.is_given
+        assert not given("S1", "heart_rate")
+        assert given("S2", "heart_rate")
+        assert given("S2", "battery")
+        assert not given("S2", "rr_interval")
+    code, _, said = run(installation, "subject", "add", "S3", "--zone", "UTC", "--consent", "pulse")
+    assert (code, "No stream is called 'pulse'" in said) == (2, True)
+    code, _, said = run(installation, "subject", "add", "S2", "--zone", "UTC", "--consent", "none")
+    assert (code, "their consent is as it was" in said) == (0, True)
+
+
+def test_medications_and_events_are_noted_and_listed(installation):
+    run(installation, "subject", "add", "S1", "--zone", "UTC")
+    words = ("annotation", "add", "S1", "--kind", "medication", "--text", "lithium 600 mg", "--from")
+    assert run(installation, *words, "2026-02-01", "--to", "2026-03-01") == (
+        0,
+        "S1: 2026-02-01 to 2026-03-01  medication  lithium 600 mg\n",
+        "",
+    )
+    run(
+        installation,
+        "annotation",
+        "add",
+        "S1",
+        "--kind",
+        "life_event",
+        "--text",
+        "moved",
+        "--from",
+        "2026-01-05",
+    )
+    code, said, _ = run(installation, "annotation", "list", "S1")
+    assert (code, said.splitlines()) == (
+        0,
+        ["2026-01-05  life event  moved", "2026-02-01 to 2026-03-01  medication  lithium 600 mg"],
+    )
+    _, listed, _ = run(installation, "annotation", "list", "S1", "--format", "json")
+    assert json.loads(listed)[0] == {"kind": "life_event", "from": "2026-01-05", "to": None, "text": "moved"}
+    assert "needed is a day such as 2026-01-05" in run(installation, *words, "yesterday")[2]
+    assert "before it starts" in run(installation, *words, "2026-02-01", "--to", "2026-01-01")[2]
+    assert "No subject is called" in run(installation, "annotation", "list", "S9")[2]
