@@ -14,6 +14,7 @@ from features.hrv_cli import hrv
 from features.movement_cli import activity, rhythm, wear
 from features.sleep_cli import sleep
 from ingest.cli import collect, demo, devices, doctor, replay, scan, virtual
+from ingest.erasure_cli import subject_erase
 from ingest.import_cli import import_export
 from ingest.ledger_cli import ledger
 from ingest.pause_cli import pause, resume
@@ -64,6 +65,7 @@ _PEOPLE, _DATA, _MARKERS, _LOOK = (
     "Markers and flags",
     "Look and check",
 )
+subject_app.command("erase")(subject_erase)
 app.add_typer(subject_app, name="subject", rich_help_panel=_PEOPLE)
 app.add_typer(sensor_app, name="sensor", rich_help_panel=_PEOPLE)
 app.add_typer(user_app, name="user", rich_help_panel=_PEOPLE)

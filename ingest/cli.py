@@ -219,8 +219,8 @@ def _check_consent(gate: "Gate", subject_id: str) -> None:
 
     if not any(gate.is_open(subject_id, stream.name) for stream in (HEART_RATE, RR_INTERVAL)):
         raise RefusedError(
-            f"{subject_id} agrees neither to heart_rate nor to rr_interval being kept, and a recording brings "
-            f"nothing else. Once they agree: evenkeel subject consent {subject_id}"
+            f"{subject_id} agrees neither to heart_rate nor to rr_interval being kept, and a recording "
+            f"brings nothing else. Once they agree: evenkeel subject consent {subject_id}"
         )
 
 

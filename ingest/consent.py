@@ -74,6 +74,10 @@ class Gate:
         """Say whether a stream of a person may be kept now."""
         return self._agreed.allows(subject_id, stream, self._clock.now_ns())
 
+    def knows(self, subject_id: str) -> bool:
+        """Say whether a person ever decided anything; who was erased did not."""
+        return subject_id in self._agreed.decided
+
     def take_reviews(self) -> set[str]:
         """Return the people of whom something may lie in the spool that may no longer; each once."""
         with self._lock:

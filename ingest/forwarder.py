@@ -200,7 +200,10 @@ class Forwarder:
         subjects = self._gate.take_reviews()
         if not subjects:
             return
+        erased = {who for who in subjects if not self._gate.knows(who)}
         try:
+            for subject_id in erased:
+                self._spool.forget(subject_id)
             with suppress(SpoolFullError):  # what waits in memory is judged when it is forwarded
                 self._spool.flush()
             cleared = self._spool.review(subjects, self._gate.judge)

@@ -70,6 +70,20 @@ class WearableMemory:
             _write(self._path, text)
 
 
+def forget_wearables(path: Path, subject_id: str) -> None:
+    """Remove what a file remembers of a person's wearables; no collector may be using it.
+
+    Raises
+    ------
+    HomeError
+        If the file cannot be read or written.
+    """
+    held = _loaded(path)
+    kept = {key: numbers for key, numbers in held.items() if not key.startswith(_key(subject_id, ""))}
+    if kept != held:
+        _write(path, json.dumps(kept, indent=1))
+
+
 def _key(subject_id: str, sensor_id: str) -> str:
     return f"{subject_id} {sensor_id}"
 

@@ -12,8 +12,6 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ingest.records import Record
 from ingest.settlement import Settlement
@@ -198,14 +196,6 @@ class Spool(SpoolFile):
         super().close(remove=remove)
         if not remove:
             self._raise_failure()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _write_queued(self) -> None:
         """Commit groups until closed: the writer thread."""

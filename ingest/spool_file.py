@@ -16,7 +16,8 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from types import TracebackType
+from typing import Any, Self, cast
 
 from ingest import spool_hours
 from ingest.records import Kind, Record
@@ -226,6 +227,31 @@ class SpoolFile:
                 _count(database, "withheld", {_FRAMES: len(gone)})
                 changed += len(cut) + len(gone)
 
+    def forget(self, subject_id: str, *, compact: bool = False) -> int:
+        """Remove everything about a person; return how many records that were.
+
+        Parameters
+        ----------
+        subject_id : str
+        compact : bool
+            Also what was stored and removed before, of which the file may still have bytes. Takes as much
+            room again as is held, and nothing can be spooled meanwhile.
+        """
+        tables = ("records", "quarantine", "sensor_states", "hours", "series")
+        with self._transaction() as database:
+            removed = {
+                table: database.execute(f"DELETE FROM {table} WHERE subject_id = ?", (subject_id,)).rowcount  # noqa: S608
+                for table in tables
+            }
+            frames = removed["records"] + removed["quarantine"]
+            _count(database, "quarantined", {_FRAMES: -removed["quarantine"]})
+            _count(database, "withheld", {_FRAMES: frames})
+        with self._reading() as database:
+            if compact:
+                database.execute("VACUUM")
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return frames
+
     def hours(self, since_hour: int = 0) -> list[HourCounters]:
         """Return what was spooled and acknowledged by series and UTC hour, cumulative; kept for 60 days.
 
@@ -281,6 +307,14 @@ class SpoolFile:
             self._only_user.close()
             if remove:
                 _lock_path(self._path).unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @contextmanager
     def _reading(self) -> Generator[sqlite3.Connection]:

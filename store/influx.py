@@ -187,9 +187,12 @@ class InfluxTimeSeries:
 
     def subjects(self, stream: Stream) -> list[str]:
         """Return the ids of everyone with at least one sample, sorted."""
-        query = f"SHOW TAG VALUES FROM {_quoted(stream)} WITH KEY = {SUBJECT}"
+        # Tag values outlive the points that had them; series do not.
+        query = f"SHOW SERIES FROM {_quoted(stream)}"
         with self._connection.held_open():
-            return self._tags(stream, query, {})
+            held = self._connection.rows(self._bucket(stream), query, {})
+        keys = [key for answer in held for (key,) in answer["values"]]
+        return sorted({series.subject_id for series in _series_among({stream.name: stream}, keys)})
 
     def series(self) -> list[Series]:
         """Return every series with at least one sample, sorted by (stream, subject, sensor)."""
@@ -222,6 +225,25 @@ class InfluxTimeSeries:
             self._connection.delete(
                 self._bucket(stream), predicate, exact_time(start_ns), exact_time(end_ns - 1)
             )
+
+    def erase(self, subject_id: str) -> dict[str, int]:
+        """Remove every sample of a person; return how many, by stream.
+
+        The server hides them at once, and drops them from its files when it compacts those.
+
+        Raises
+        ------
+        StoreUnavailableError, StoreAccessError
+        """
+        removed: dict[str, int] = {}
+        for series in self.series():
+            if series.subject_id == subject_id and series.stream.name not in removed:
+                removed[series.stream.name] = self.count(series.stream, subject_id)
+        predicate = f'{SUBJECT}="{tag_of(subject_id)}"'
+        with self._connection.held_open():
+            for bucket in self._buckets.values():
+                self._connection.delete(bucket, predicate, exact_time(FIRST_NS), exact_time(LAST_NS))
+        return removed
 
     def close(self) -> None:
         """Release connections, once nobody uses them."""

@@ -99,6 +99,32 @@ class SqliteTimeSeries(SqliteReader):
         except SqlError as error:
             raise StoreUnavailableError(f"{self._path} cannot be changed: {error}") from None
 
+    def erase(self, subject_id: str) -> dict[str, int]:
+        """Remove every sample of a person, and overwrite where they were; return how many, by stream.
+
+        Raises
+        ------
+        StoreUnavailableError
+            If the file is locked or the disk fails; nothing was removed.
+        """
+        removed: dict[str, int] = {}
+        try:
+            self._writer.rows("PRAGMA secure_delete=ON")
+            with self._writing() as writer:
+                mine = writer.rows("SELECT stream, series_id FROM series WHERE subject_id = ?", (subject_id,))
+                for name, series_id in mine:
+                    removed[name] = removed.get(name, 0) + _erased(writer, name, series_id)
+                # Its number is never used again: another process may remember whose it was.
+                whose: list[tuple[DType, NDArray[Any]]] = [("utf8", np.array([subject_id], object))]
+                freed = "UPDATE series SET subject_id = '', sensor_id = series_id WHERE subject_id = ?"
+                writer.execute_many(freed, whose)
+            self._writer.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        except SqlError as error:
+            raise StoreUnavailableError(f"{self._path}: {subject_id} was not erased: {error}") from None
+        finally:
+            self._series.clear()
+        return {name: count for name, count in removed.items() if count}
+
     def close(self) -> None:
         """Release files and connections, once nobody uses them."""
         super().close()
@@ -170,6 +196,16 @@ class SqliteTimeSeries(SqliteReader):
             query = "SELECT series_id FROM series WHERE stream = ? AND subject_id = ? AND sensor_id = ?"
             self._series[key] = int(writer.rows(query, key)[0][0])
         return self._series[key]
+
+
+def _erased(writer: SqliteConnection, name: str, series_id: int) -> int:
+    """Remove all of a series, and the note of when it was written to; return how many samples it had."""
+    table = table_of(STREAMS.get(name, Stream(name, "", ())))
+    count = writer.rows(f"SELECT count(*) FROM {table} WHERE series_id = ?", (series_id,))  # noqa: S608
+    these: list[tuple[DType, NDArray[Any]]] = [("int64", np.array([series_id]))]
+    for emptied in (table, "written"):
+        writer.execute_many(f"DELETE FROM {emptied} WHERE series_id = ?", these)  # noqa: S608
+    return int(count[0][0])
 
 
 def _unusable(path: Path, error: Exception) -> HomeError:

@@ -252,6 +252,17 @@ class TimeSeriesStore(SampleSource, Protocol):
         """
         ...
 
+    def erase(self, subject_id: str) -> dict[str, int]:
+        """Remove every sample of a person, for good; return how many, by stream.
+
+        After an error any part may be removed, and it can be asked for again.
+
+        Raises
+        ------
+        StoreUnavailableError, StoreAccessError
+        """
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(

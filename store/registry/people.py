@@ -12,6 +12,7 @@ from store.clock import Clock
 from store.errors import ConfigError, RefusedError, UnknownError
 from store.registry import schema
 from store.registry.consents import ALL, NEVER_NS, Consent, given_spans, histories, insert_consent
+from store.registry.erasing import erased_rows
 from store.registry.sealing import Sealed, Seals, about_subject, refuse_readable
 from store.times import iso_time
 
@@ -118,6 +119,8 @@ class People:
         ------
         ConfigError
             If the id or the zone cannot be used.
+        RefusedError
+            If somebody who had the id was erased.
         """
         check_subject_id(subject_id)
         check_zone(zone)
@@ -127,6 +130,8 @@ class People:
                 refuse_readable(connection, self._seals)
             name = self._seals.seal(display_name, about_subject(subject_id))
             told = {"display_name": name.text, "name_key_id": name.key_id}
+            if (erased := _erased(connection, subject_id)) is not None:
+                raise RefusedError(f"{erased}; choose another id")
             if not _has_subject(connection, subject_id):
                 made = {"subject_id": subject_id, "is_simulated": is_simulated, "created_ns": now_ns}
                 connection.execute(sa.insert(schema.subject).values(**made, **told))
@@ -158,6 +163,34 @@ class People:
             _set_zone(connection, subject_id, zone, from_ns)
             return _zones(connection, subject_id)
 
+    def erase_subject(self, subject_id: str, sensors: Sequence[str], *, by: str) -> dict[str, int]:
+        """Remove every row about a person, and who signs in as them; return how many, by table.
+
+        Kept are the audit log and that the id is not to be given again.
+
+        Parameters
+        ----------
+        subject_id : str
+        sensors : sequence of str
+            Sensors of the person's samples: recordings replayed for them are removed, wearables stay.
+
+        Raises
+        ------
+        UnknownError
+            If nobody has that id.
+        """
+        self.subject(subject_id)
+        now_ns = self._clock.now_ns()
+        with self._writing.begin() as connection:
+            removed = erased_rows(connection, subject_id, sensors)
+            made = {"subject_id": subject_id, "erased_ns": now_ns, "erased_by": by}
+            connection.execute(sa.insert(schema.erasure).values(**made))
+        if self._engine.dialect.name == "sqlite":
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("COMMIT")  # a checkpoint needs to be outside of a transaction
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
+        return removed
+
     def subject(self, subject_id: str) -> Subject:
         """Return one subject.
 
@@ -168,6 +201,10 @@ class People:
         """
         found = [s for s in self.subjects([subject_id]) if s.subject_id == subject_id]
         if not found:
+            with self._engine.connect() as connection:
+                erased = _erased(connection, subject_id)
+            if erased is not None:
+                raise UnknownError(f"{erased}; nothing is kept of them")
             raise UnknownError(
                 f"No subject is called {subject_id!r}; register it first: "
                 f"evenkeel subject add {subject_id} --zone Europe/Berlin"
@@ -350,6 +387,13 @@ def check_zone(zone: str) -> None:
     """Raise ConfigError unless the zone is in the IANA time zone database."""
     if zone not in zoneinfo.available_timezones():
         raise ConfigError(f"{zone!r} is no IANA time zone; needed is one such as Europe/Berlin or UTC")
+
+
+def _erased(connection: Connection, subject_id: str) -> str | None:
+    """Return the sentence that somebody was erased, None if they were not."""
+    e = schema.erasure.c
+    at_ns = connection.execute(sa.select(e.erased_ns).where(e.subject_id == subject_id)).scalar()
+    return None if at_ns is None else f"Subject {subject_id} was erased on {iso_time(at_ns)}"
 
 
 def _has_subject(connection: Connection, subject_id: str) -> bool:

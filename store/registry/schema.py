@@ -219,6 +219,15 @@ annotation = Table(
     Index("ix_annotation_subject_id", "subject_id"),
 )
 
+# Ids that are never given again. No more is kept of whoever had them.
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("subject_id", String(64), primary_key=True),
+    Column("erased_ns", BigInteger, nullable=False),
+    Column("erased_by", String(80), nullable=False),
+)
+
 job_run = Table(
     "job_run",
     metadata,

@@ -434,3 +434,21 @@ def test_what_was_computed_can_be_removed_to_the_nanosecond(store):
     assert store.read(COMPUTED, "S1").t_ns.tolist() == [10, 20, 30, 40]
     with pytest.raises(ValueError, match="rr_interval"):
         store.delete(RR_INTERVAL, "S1", 0, 100)
+
+
+def test_an_erased_person_is_gone_from_every_stream_and_nobody_else_is(store):
+    strange, near = "Zoë, 1", "Zoë, 10"
+    ends_ns = [-(10**18), 1, 2 * 10**18]
+    for subject in (strange, near):
+        store.write([rr(ends_ns, [1, 2, 3], subject=subject), rr([1], [1], "B", subject)])
+        store.write([Batch(BATTERY, subject, "A", np.array([1]), {"level_pct": np.array([1.0])})])
+    assert store.erase(strange) == {"rr_interval": 4, "battery": 1}
+    assert {each.subject_id for each in store.series()} == {near}
+    assert store.count(RR_INTERVAL, strange) == 0
+    assert store.latest(BATTERY, strange) is None
+    assert store.subjects(RR_INTERVAL) == [near]
+    assert store.written_since(0, [RR_INTERVAL]).stretches.keys() == {near}
+    assert store.count(RR_INTERVAL, near) == 4
+    assert store.erase(strange) == {}
+    store.write([rr([5], [5], subject=strange)])
+    assert store.read(RR_INTERVAL, strange)["rr_ms"].tolist() == [5.0]
