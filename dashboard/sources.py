@@ -11,6 +11,9 @@ from store.installation import Installation
 from store.registry.registry import Registry
 from store.timeseries import TimeSeriesStore
 
+PAGE_ANSWER_TIMEOUT_S = 5.0
+"""Nobody waits longer for a page; a store that hangs is said to, and the next page asks it again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sources:
@@ -37,7 +40,7 @@ class Sources:
     def open(cls, installation: Installation) -> "Sources":
         """Open an installation for reading and for the dashboard's own sessions and audit."""
         return cls(
-            store=installation.timeseries(),
+            store=installation.timeseries(answer_timeout_s=PAGE_ANSWER_TIMEOUT_S),
             registry=installation.registry(),
             clock=installation.clock,
             settings=installation.settings,

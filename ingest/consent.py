@@ -9,13 +9,16 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ingest.records import Record
 from ingest.redaction import redacted
 from ingest.rows import SourcedBatch
 from ingest.samples import Folded
 from store.clock import Clock
 from store.registry.consents import Consents
-from store.timeseries import part_of
+from store.timeseries import Batch, part_of
 
 
 class Gate:
@@ -93,15 +96,16 @@ class Gate:
         """Return what was folded without the samples that may not be stored."""
         return replace(folded, batches=self._screened(folded.batches))
 
+    def kept(self, batch: Batch) -> NDArray[np.bool_]:
+        """Return which samples of a batch may be stored."""
+        now_ns = self._clock.now_ns()
+        return self._agreed.allowed(batch.subject_id, batch.stream.name, batch.t_ns, now_ns)
+
     def _screened(self, batches: Sequence[SourcedBatch]) -> list[SourcedBatch]:
-        agreed, now_ns = self._agreed, self._clock.now_ns()
-        kept: list[SourcedBatch] = []
+        screened: list[SourcedBatch] = []
         for sourced in batches:
-            batch = sourced.batch
-            if agreed.agrees_to_all(batch.subject_id):
-                kept.append(sourced)
-                continue
-            rows = agreed.allowed(batch.subject_id, batch.stream.name, batch.t_ns, now_ns)
-            if rows.any():
-                kept.append(SourcedBatch(part_of(batch, rows), sourced.record_ids[rows]))
-        return kept
+            if self._agreed.agrees_to_all(sourced.batch.subject_id):
+                screened.append(sourced)
+            elif (rows := self.kept(sourced.batch)).any():
+                screened.append(SourcedBatch(part_of(sourced.batch, rows), sourced.record_ids[rows]))
+        return screened

@@ -12,6 +12,7 @@ import typer
 from store.command import note, open_installation, say
 
 if TYPE_CHECKING:
+    from ingest.consent import Gate
     from ingest.vendor_export import Kind
     from store.timeseries import Batch, TimeSeriesStore
 
@@ -35,6 +36,7 @@ def import_export(
     Whose clock its times are of is declared for each kind of file, and said; nothing is guessed. Next:
     evenkeel features run.
     """
+    from ingest.consent import Gate
     from ingest.vendor_export import EXPORTS, ExportFile
     from store.errors import RecordingError, UnknownError
     from store.local_time import check_zone
@@ -49,12 +51,13 @@ def import_export(
         if not files:
             wanted = ", ".join(each.pattern for each in EXPORTS[kind])
             raise RecordingError(f"{folder} holds no file of a {kind} export; needed is one of {wanted}")
+        gate = Gate(registry.consents, installation.clock)
         sensor_id = f"{kind}-{subject}"
         registry.people.register_sensor(sensor_id, name=f"{kind} export", model=f"{kind} export")
         total: Counter[str] = Counter()
         for path, made in files:
             file = ExportFile(_text(path), path.name, (subject, sensor_id), zone, person)
-            counts = _write(store, made.batches(file))
+            counts = _write(store, gate, made.batches(file))
             whose = f"local times of {zone}" if made.clock == "local" else "times in UTC"
             note(f"{path.name}: {made.what}, {whose}: {sum(counts.values()):,} samples")
             total += counts
@@ -81,10 +84,13 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path} cannot be read ({error.strerror or error}); name another folder") from None
 
 
-def _write(store: "TimeSeriesStore", batches: "Iterator[Batch]") -> Counter[str]:
+def _write(store: "TimeSeriesStore", gate: "Gate", batches: "Iterator[Batch]") -> Counter[str]:
+    from store.timeseries import part_of
+
     counts: Counter[str] = Counter()
     while some := list(itertools.islice(batches, _BATCHES_A_WRITE)):
-        store.write(some)
-        for batch in some:
+        agreed = [part_of(batch, gate.kept(batch)) for batch in some]
+        store.write(agreed)
+        for batch in agreed:
             counts[batch.stream.name] += len(batch)
     return counts

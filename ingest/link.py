@@ -92,6 +92,7 @@ class Link:
         self._watchdog = Watchdog(self._clock.monotonic_ns())
         self._wear = Wear()
         self._has_lost_frames = False
+        self._refused: list[Profile] = []
         self._information: DeviceInformation | None = None
 
     # What profiles see
@@ -221,6 +222,8 @@ class Link:
             attending.create_task(self._tell())
             for profile in running:
                 attending.create_task(self._attend(profile))
+            for profile in self._refused:
+                attending.create_task(self._start_late(profile))
         await self._until_ended()
 
     async def _until_ended(self) -> None:
@@ -236,16 +239,33 @@ class Link:
                 continue
             started.append(profile)
             try:
-                self._watchdog.watch(await profile.start(self))
+                self._watchdog.watch(await profile.start(self), self._clock.monotonic_ns())
             except (BleakGATTProtocolError, EvenkeelError) as error:
                 # The wearable refuses one service; its others are as good as ever.
                 refusal = f"{profile.name} not started ({said(error)})"
-                _log.warning("%s: %s", self._sensor_id, refusal)
+                _log.warning("%s: %s; tried again every %d s", self._sensor_id, refusal, ATTEND_RETRY_S)
+                self._refused.append(profile)
             else:
                 running.append(profile)
         if not running:
             self.end(f"set-up failed: {refusal}" if refusal else "it offers no service that is understood")
+        elif refusal:
+            self.note("connected", refusal)
         return running
+
+    async def _start_late(self, profile: Profile) -> None:
+        """Try again to start what the wearable refused, for as long as the link stands."""
+        while True:
+            await self._clock.sleep(ATTEND_RETRY_S)
+            try:
+                self._watchdog.watch(await profile.start(self), self._clock.monotonic_ns())
+            except (*BLEAK_FAILURES, EvenkeelError):  # said once; if the link is gone, that ends it
+                honour_cancellation()
+                continue
+            self.note("connected", f"{profile.name} started after all")
+            attending = (self._watch_silence(), self._attend(profile))
+            await asyncio.gather(*attending)
+            return
 
     async def _attend(self, profile: Profile) -> None:
         while True:
@@ -287,4 +307,6 @@ class Link:
 
 def said(error: Exception) -> str:
     """Return what an error of the radio or a peer says, on one line."""
+    if isinstance(error, BleakGATTProtocolError):  # as text it is a pair of its code and this
+        return str(error.args[-1])
     return str(error) or type(error).__name__

@@ -33,9 +33,10 @@ class Watchdog:
         watched = {watch.kind for watch in self._watches}
         return bool(watched & self._heard_ns.keys() if watched else self._heard_ns)
 
-    def watch(self, watches: Iterable[Watch]) -> None:
-        """Watch these kinds too."""
+    def watch(self, watches: Iterable[Watch], now_ns: int) -> None:
+        """Watch these kinds too, from now on."""
         self._watches += watches
+        self._last_ns = max(self._last_ns, now_ns)
 
     def heard(self, kind: Kind, now_ns: int) -> None:
         """Note that a frame came."""

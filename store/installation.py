@@ -62,15 +62,20 @@ class Installation:
         """
         return place_of(self.store_url, self.home)
 
-    def timeseries(self) -> TimeSeriesStore:
+    def timeseries(self, *, answer_timeout_s: float | None = None) -> TimeSeriesStore:
         """Open the store of samples.
+
+        Parameters
+        ----------
+        answer_timeout_s : float, optional
+            How long a server may be silent before a read or write fails.
 
         Raises
         ------
         ConfigError
             If `store.url` names none, or its token is missing.
         """
-        return open_place(self.store_place())
+        return open_place(self.store_place(), answer_timeout_s=answer_timeout_s)
 
     def registry(self) -> Registry:
         """Open the registry.

@@ -98,13 +98,17 @@ def place_of(url: str, home: Path) -> Place:
     return InfluxPlace(f"{parts.scheme}://{parts.netloc}", org, bucket)
 
 
-def open_place(place: Place, token: str | None = None) -> TimeSeriesStore:
+def open_place(
+    place: Place, token: str | None = None, *, answer_timeout_s: float | None = None
+) -> TimeSeriesStore:
     """Open a store of samples.
 
     Parameters
     ----------
     token : str, optional
         Of an InfluxDB; by default what the environment names.
+    answer_timeout_s : float, optional
+        How long an InfluxDB may be silent; 30 s by default.
 
     Raises
     ------
@@ -115,10 +119,15 @@ def open_place(place: Place, token: str | None = None) -> TimeSeriesStore:
     """
     if isinstance(place, FilePlace):
         return SqliteTimeSeries(place.path)
-    from store.influx import InfluxTimeSeries  # noqa: PLC0415 - its client takes half a second to import
+    # Its client takes half a second to import.
+    from store.influx import ANSWER_TIMEOUT_S, InfluxTimeSeries  # noqa: PLC0415
 
     return InfluxTimeSeries(
-        place.url, org=place.org, token=token or environment_token(os.environ), bucket=place.bucket
+        place.url,
+        org=place.org,
+        token=token or environment_token(os.environ),
+        bucket=place.bucket,
+        answer_timeout_s=answer_timeout_s or ANSWER_TIMEOUT_S,
     )
 
 

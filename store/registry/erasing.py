@@ -19,15 +19,21 @@ def erased_rows(connection: Connection, subject_id: str, sensors: Sequence[str])
         In a transaction.
     subject_id : str
     sensors : sequence of str
-        Of these, those that stand for a replayed recording are removed.
+        Of the person's samples; those that stand for a replayed recording or an import are removed.
     """
     s = schema
     mine = sa.select(s.case_load.c.user_id).where(s.case_load.c.subject_id == subject_id)
     # Whoever signs in as the person: patients see one person's data, their own.
     as_them = sa.select(s.user.c.user_id).where(s.user.c.role == "patient", s.user.c.user_id.in_(mine))
     users: list[int] = list(connection.execute(as_them).scalars())
-    replays = sa.select(s.replay.c.sensor_id).where(s.replay.c.sensor_id.in_(sensors))
-    recordings: list[str] = list(connection.execute(replays).scalars())
+    # What nobody ever wore stands for a recording or an export, and may be named after the person.
+    worn = sa.select(s.wearing.c.sensor_id)
+    unworn = (
+        sa.select(s.sensor.c.sensor_id)
+        .where(s.sensor.c.sensor_id.in_(sensors))
+        .where(s.sensor.c.sensor_id.not_in(worn))
+    )
+    recordings: list[str] = list(connection.execute(unworn).scalars())
     removed: dict[str, int] = {}
     for table in reversed(s.metadata.sorted_tables):  # what refers to a row goes before it
         whose = [

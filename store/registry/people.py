@@ -172,7 +172,7 @@ class People:
         ----------
         subject_id : str
         sensors : sequence of str
-            Sensors of the person's samples: recordings replayed for them are removed, wearables stay.
+            Sensors of the person's samples: those that stand for recordings are removed, wearables stay.
 
         Raises
         ------

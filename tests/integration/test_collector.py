@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator
 import pytest
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import NotifyCallback
-from bleak.exc import BleakError
+from bleak.exc import BleakError, BleakGATTProtocolError, BleakGATTProtocolErrorCode
 
 from configs.settings import CollectorSettings
 from ingest import adapters
 from ingest.collector import COLLECTOR_STOPPED, LINK_LOST, Collector
 from ingest.decoders.device_information import DeviceInformation
-from ingest.decoders.heart_rate import encode_heart_rate
+from ingest.decoders.heart_rate import MEASUREMENT_UUID, encode_heart_rate
 from ingest.keeper import NO_ROOM, ROOM_AGAIN
+from ingest.link import ATTEND_RETRY_S
 from ingest.radio import Radio
 from ingest.virtual.backend import VirtualClient
 from ingest.watchdog import FIRST_FRAME_S
@@ -394,4 +395,32 @@ async def test_bluetooth_that_fails_later_is_waited_for(rig: Rig, monkeypatch: p
     rig.clock.advance_to(rig.clock.now_ns() + adapters.SCAN_RETRY_S * NS_PER_S)
     await until(lambda: rig.straps[ONE].battery_subscribed)
     await rig.second(ONE, 1)
+    await stopped(collector, running)
+
+
+async def test_heart_rate_that_is_refused_at_first_is_started_later_over_the_same_link(rig: Rig) -> None:
+    refusals: list[str] = []
+
+    class Reluctant(VirtualClient):
+        async def start_notify(
+            self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **options: object
+        ) -> None:
+            if characteristic.uuid == MEASUREMENT_UUID and len(refusals) < 2:
+                refusals.append(characteristic.uuid)
+                raise BleakGATTProtocolError(BleakGATTProtocolErrorCode.INSUFFICIENT_AUTHENTICATION)
+            await super().start_notify(characteristic, callback, **options)
+
+    rig.radio = radio_with(rig, Reluctant)
+    collector, running = await rig.start({ONE: "S001"})
+    assert len(refusals) == 1
+    await rig.pass_s(ATTEND_RETRY_S)
+    assert len(refusals) == 2
+    await rig.pass_s(ATTEND_RETRY_S)
+    await until(lambda: rig.spool.states(ONE)[-1] == ("connected", "Heart Rate started after all"))
+    await rig.second(ONE, 7)
+    states = rig.spool.states(ONE)
+    assert [state for state, _ in states] == ["started", "connected", "connected", "connected"]
+    assert states[2][1].startswith("Heart Rate not started (")
+    await rig.pass_s(16)  # and it is watched from then on
+    await until(lambda: ("disconnected", "no heart rate measurement for 15 s") in rig.spool.states(ONE))
     await stopped(collector, running)

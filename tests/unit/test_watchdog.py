@@ -18,7 +18,7 @@ def dead_at(watchdog: Watchdog, from_s: int = 0) -> tuple[int, str] | None:
 
 def watching(*watches: Watch) -> Watchdog:
     watchdog = Watchdog(0)
-    watchdog.watch(watches)
+    watchdog.watch(watches, 0)
     return watchdog
 
 
