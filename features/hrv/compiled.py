@@ -15,3 +15,13 @@ def compiled(function: _Function) -> _Function:
     """
     # Numba comes without type stubs.
     return cast("_Function", cast("Any", numba).njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def compiled_sums(function: _Function) -> _Function:
+    """Compile a function whose sums may be taken in any order, several terms at once.
+
+    Twice as fast; the sixteenth digit may differ from machine to machine.
+    """
+    in_any_order = {"reassoc", "nsz"}
+    compile_ = cast("Any", numba).njit(cache=True, nogil=True, error_model="numpy", fastmath=in_any_order)
+    return cast("_Function", compile_(function))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.hrv.compiled import compiled
+from features.hrv.compiled import compiled, compiled_sums
 from features.hrv.segments import FloatArray, Segments
 from store.types import NnSeries
 
@@ -51,7 +51,8 @@ def _scaling_kernel(
     out: FloatArray,
 ) -> None:
     smallest, largest = SHORT_SCALES[0], LONG_SCALES[1]
-    log_fluctuation = np.empty(largest + 1)
+    log_fluctuation, from_centre = np.empty(largest + 1), np.empty(largest)
+    log_scale = np.log10(np.arange(largest + 1))
     for k in range(len(first)):
         x = nn_ms[first[k] : last[k]]
         n = len(x)
@@ -66,45 +67,55 @@ def _scaling_kernel(
         for scale in range(smallest, largest + 1):
             log_fluctuation[scale] = np.nan
             if 2 * scale <= n:
-                log_fluctuation[scale] = _log_fluctuation(profile, edges, scale)
-        out[0, k] = _slope(log_fluctuation, SHORT_SCALES[0], min(SHORT_SCALES[1], n // 2))
+                log_fluctuation[scale] = _log_fluctuation(profile, edges, scale, from_centre[:scale])
+        out[0, k] = _slope(log_scale, log_fluctuation, SHORT_SCALES[0], min(SHORT_SCALES[1], n // 2))
         if n >= MIN_BEATS_LONG:
-            out[1, k] = _slope(log_fluctuation, LONG_SCALES[0], LONG_SCALES[1])
+            out[1, k] = _slope(log_scale, log_fluctuation, LONG_SCALES[0], LONG_SCALES[1])
 
 
 @compiled
-def _log_fluctuation(profile: FloatArray, edges: NDArray[np.int64], scale: int) -> float:
+def _log_fluctuation(
+    profile: FloatArray, edges: NDArray[np.int64], scale: int, from_centre: FloatArray
+) -> float:
     """Return the common logarithm of the root mean square distance from the line fitted in each box."""
-    centre = (scale - 1) / 2
+    for i in range(scale):
+        from_centre[i] = i - (scale - 1) / 2
     spread = scale * (scale * scale - 1) / 12
     total, boxes = 0.0, 0
     for run in range(len(edges) - 1):
         for start in range(edges[run], edges[run + 1] - scale + 1, scale):
-            # Relative to its first point, or the squares would drown what is left of them.
-            origin = profile[start]
-            level, tilt, squares = 0.0, 0.0, 0.0
-            for i in range(scale):
-                y = profile[start + i] - origin
-                level += y
-                tilt += y * (i - centre)
-                squares += y * y
+            level, tilt, squares = _sums(profile[start : start + scale], from_centre)
             total += max(squares - level * level / scale - tilt * tilt / spread, 0.0)
             boxes += 1
     return 0.5 * np.log10(total / (boxes * scale)) if boxes and total > 0 else np.nan
 
 
+@compiled_sums
+def _sums(box: FloatArray, from_centre: FloatArray) -> tuple[float, float, float]:
+    """Return what a line through a box is fitted from: sum y, sum y x, sum y^2."""
+    # Relative to its first point, or the squares would drown what is left of them.
+    origin = box[0]
+    level, tilt, squares = 0.0, 0.0, 0.0
+    for i in range(len(box)):
+        y = box[i] - origin
+        level += y
+        tilt += y * from_centre[i]
+        squares += y * y
+    return level, tilt, squares
+
+
 @compiled
-def _slope(log_fluctuation: FloatArray, lowest: int, highest: int) -> float:
+def _slope(log_scale: FloatArray, log_fluctuation: FloatArray, lowest: int, highest: int) -> float:
     n = highest - lowest + 1
     if n < _FEWEST_SCALES:
         return np.nan
     mean_x, mean_y = 0.0, 0.0
     for scale in range(lowest, highest + 1):
-        mean_x += np.log10(scale) / n
+        mean_x += log_scale[scale] / n
         mean_y += log_fluctuation[scale] / n
     along, across = 0.0, 0.0
     for scale in range(lowest, highest + 1):
-        dx = np.log10(scale) - mean_x
+        dx = log_scale[scale] - mean_x
         along += dx * dx
         across += dx * (log_fluctuation[scale] - mean_y)
     return across / along
