@@ -8,9 +8,10 @@ import pytest
 
 from configs.settings import FeatureSettings
 from features.epochs import Epochs
-from features.job import NIGHTS_A_WRITE, run_features
+from features.job import run_features
 from features.movement.night_minutes import MINUTES_STREAM, NightMinutes, minutes_of_samples
 from features.movement.week import WeekNight, week_of
+from features.night_writer import NIGHTS_A_WRITE
 from features.nights import NIGHT_STREAM, night_of_key
 from features.rhythm import rhythm
 from features.specs import NIGHT_FEATURES
