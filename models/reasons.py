@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.advance import ANY_STATES, STATES, Track, Weights
-from models.channels import CHANNELS, LONE_SD_FRAC, FloatArray, from_scale
+from models.channels import CHANNELS, LONE_SD_FRAC, Channel, FloatArray, from_scale
 from models.kernel import WINDOWS, baseline_end, log_ratio
 from models.patterns import PATTERNS, SHIFTS, SPREADS
 
@@ -104,13 +104,14 @@ def phrase(reason: Reason) -> str:
     channel = CHANNELS[reason.channel]
     side = "above" if reason.z > 0 else "below"
     return (
-        f"{channel.label} {side} own usual: {_number(reason.value)} {channel.unit}, usual "
-        f"{_number(reason.usual)} (median of {reason.days} of the last {reason.window_days} days)"
+        f"{channel.label} {side} own usual: {_number(reason.value, channel)} {channel.unit}, usual "
+        f"{_number(reason.usual, channel)} (median of {reason.days} of the last {reason.window_days} days)"
     )
 
 
-def _number(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 20 else f"{value:.1f}"
+def _number(value: float, channel: Channel) -> str:
+    is_fine = channel.scale == "linear" and channel.population_sd < 5
+    return f"{value:.1f}" if is_fine else f"{value:.0f}"
 
 
 def sentence(track: Track, t: int, weights: Weights) -> str:
