@@ -222,11 +222,15 @@ def _carers(sources: Sources, subject_id: str) -> list[User]:
 
 
 def _contribution(each: Contribution) -> Mapping[str, str]:
-    spec = spec_named(each.feature)
+    try:
+        spec = spec_named(each.feature)
+        label, unit = spec.label, spec.unit
+    except UnknownError:  # a rule of another version judged what this one has no words for
+        label, unit = each.feature.replace("_", " "), ""
     digits = digits_apart(each.value, each.low, each.high)
     return {
-        "label": spec.label,
-        "value": f"{number_text(each.value, digits)} {spec.unit}",
+        "label": label,
+        "value": f"{number_text(each.value, digits)} {unit}".strip(),
         "band": span_text(each.low, each.high, digits),
         "usual": number_text(each.usual, digits),
         "z": f"{each.z:+.1f}",

@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+from dataclasses import replace
 from datetime import date
 
 import pandas as pd
@@ -125,6 +126,18 @@ def test_a_flag_back_from_a_snooze_waits_anew(app, visitor, flag, clock):
     visitor.sign_in("lead")
     assert "1 d" in visitor.get("/flags").text or "24 h" in visitor.get("/flags").text
     assert "Escalated" not in visitor.get("/flags").text
+
+
+def test_a_flag_of_a_rule_of_another_version_is_shown_all_the_same(app, visitor, flag):
+    held = app.sources.registry.flags.one(flag).flag
+    other = replace(held.contributions[0], feature="pull_of_the_moon")
+    later = replace(held, detector_id="lunar/9", contributions=(other,))
+    app.sources.registry.flags.put("V01", [later])
+    visitor.sign_in("lead")
+    number = app.sources.registry.flags.of_subject("V01")[0].flag_id
+    page = visitor.get(f"/flags/{number}")
+    assert page.status_code == 200
+    assert "pull of the moon" in page.text
 
 
 def test_false_flags_are_counted_against_the_budget(app, visitor, flag):
