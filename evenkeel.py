@@ -10,6 +10,7 @@ import typer
 from configs.home import HOME_VARIABLE, home_directory
 from dashboard.cli import dashboard
 from features.cli import export, features_app
+from features.explain_cli import explain
 from features.hrv_cli import hrv
 from features.movement_cli import activity, rhythm, wear
 from features.sleep_cli import sleep
@@ -19,10 +20,12 @@ from ingest.import_cli import import_export
 from ingest.ledger_cli import ledger
 from ingest.pause_cli import pause, resume
 from models.cli import backtest, flags_app
+from models.due_cli import run_due
 from models.score_cli import evaluate, score
 from store.cli import samples, sensor_app, subject_app, user_app
 from store.command import EXIT_BUG, EXIT_REFUSED
 from store.errors import EvenkeelError
+from store.lake_cli import lake_app
 from store.registry_cli import annotation_app, assessment_app, audit_app, registry_app, team_app
 from store.store_cli import backup, restore, store_app
 
@@ -83,6 +86,7 @@ app.command("import", rich_help_panel=_DATA)(import_export)
 app.command(rich_help_panel=_DATA)(samples)
 app.command(rich_help_panel=_DATA)(export)
 app.add_typer(store_app, name="store", rich_help_panel=_DATA)
+app.add_typer(lake_app, name="lake", rich_help_panel=_DATA)
 app.command(rich_help_panel=_DATA)(backup)
 app.command(rich_help_panel=_DATA)(restore)
 app.add_typer(features_app, name="features", rich_help_panel=_MARKERS)
@@ -95,6 +99,8 @@ app.add_typer(flags_app, name="flags", rich_help_panel=_MARKERS)
 app.command(rich_help_panel=_MARKERS)(score)
 app.command(rich_help_panel=_MARKERS)(backtest)
 app.command(rich_help_panel=_MARKERS)(evaluate)
+app.command("run-due", rich_help_panel=_MARKERS)(run_due)
+app.command(rich_help_panel=_MARKERS)(explain)
 app.command(rich_help_panel=_LOOK)(dashboard)
 app.command(rich_help_panel=_LOOK)(demo)
 app.command(rich_help_panel=_LOOK)(virtual)

@@ -9,10 +9,12 @@ from store.command import cannot_write, finish, note, open_installation, progres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from features.executors import Crew
     from store.installation import Installation
     from store.job_report import JobReport
+    from store.timeseries import SampleSource
 
 features_app = typer.Typer(help="Markers of nights: HRV from RR intervals.", no_args_is_help=True)
 
@@ -26,6 +28,9 @@ def features_run(  # noqa: PLR0917 - each an option
     workers: Annotated[int, typer.Option(help="Processes that compute.", min=1, max=256)] = 1,
     scheduler: Annotated[
         str, typer.Option(help="Let a Dask cluster compute: address of its scheduler, tcp://HOST:8786.")
+    ] = "",
+    lake: Annotated[
+        str, typer.Option(help="Read samples from this lake instead of the store; see `evenkeel lake`.")
     ] = "",
     wait: Annotated[float, typer.Option(help="Seconds to wait for another run to end.", min=0)] = 600.0,
     summary: Annotated[Path | None, typer.Option(help="Also write how it went to this JSON file.")] = None,
@@ -49,6 +54,7 @@ def features_run(  # noqa: PLR0917 - each an option
         is_all=everything,
         workers=workers,
         scheduler=scheduler,
+        lake=lake,
         wait_s=wait,
     )
     keep_reports([report], summary, metrics)
@@ -73,6 +79,7 @@ def run_features_command(
     is_all: bool = False,
     workers: int = 1,
     scheduler: str = "",
+    lake: str = "",
     wait_s: float = 600.0,
 ) -> "JobReport":
     """Run the job as the command line asks, one run at a time; return how it went."""
@@ -94,6 +101,7 @@ def run_features_command(
             registry.people.subject(subject_id)
         try:
             with (
+                _source(lake) as source,
                 registry.leases.held("features", wait_s=wait_s, told=note) as beat,
                 progress_bar("Markers", "nights") as update,
             ):
@@ -112,7 +120,8 @@ def run_features_command(
                     is_all=is_all,
                     progress=progress,
                     ledger=open_ledger(installation.home, clock),
-                    crew=_crew(installation, workers, scheduler, beat),
+                    source=source,
+                    crew=_crew(installation, workers, scheduler, lake, beat),
                 )
         except BusyError as error:
             return JobReport(
@@ -139,8 +148,18 @@ def keep_reports(reports: "Sequence[JobReport]", summary: Path | None, metrics: 
                 cannot_write(path, error)
 
 
+def _source(lake: str) -> "AbstractContextManager[SampleSource | None]":
+    from contextlib import nullcontext
+
+    if not lake:
+        return nullcontext()
+    from store.lake import Lake
+
+    return Lake(lake)
+
+
 def _crew(
-    installation: "Installation", workers: int, scheduler: str, beat: "Callable[[], None]"
+    installation: "Installation", workers: int, scheduler: str, lake: str, beat: "Callable[[], None]"
 ) -> "Crew | None":
     from store.errors import ConfigError
 
@@ -152,7 +171,8 @@ def _crew(
         raise ConfigError(
             "--workers are processes here and --scheduler is a cluster elsewhere; give one of them"
         )
-    place, settings = SourcePlace(str(installation.store_place())), installation.settings.features
+    place = SourcePlace(lake, is_lake=True) if lake else SourcePlace(str(installation.store_place()))
+    settings = installation.settings.features
     if not scheduler:
         from features.executors import PoolCrew
 

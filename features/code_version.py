@@ -26,13 +26,18 @@ _LIBRARIES = ("numba", "numpy", "scikit-learn", "scipy")
 """Another version of these may round the last bit differently."""
 
 
-@functools.cache
 def code_version() -> str:
     """Return the version of evenkeel with a hash of its features' code, such as `0.1.0+4f0c21d9`."""
+    return version_of(_PACKAGE)
+
+
+@functools.cache
+def version_of(package: Path) -> str:
+    """Return the version of evenkeel with a hash of the code in a directory and of the libraries it needs."""
     mixed = sha256()
-    for path in sorted(_PACKAGE.rglob("*")):
+    for path in sorted(package.rglob("*")):
         if path.suffix in {".py", ".json"} and _makes_values(path):
-            mixed.update(path.relative_to(_PACKAGE).as_posix().encode())
+            mixed.update(path.relative_to(package).as_posix().encode())
             mixed.update(path.read_bytes())
     for name in _LIBRARIES:
         mixed.update(f"{name} {version(name)}".encode())

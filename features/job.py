@@ -112,12 +112,15 @@ def run_features(  # noqa: PLR0913 - one call, every argument named
     return run
 
 
+def sensor_models(registry: Registry) -> dict[str, str]:
+    """Return maker and model of each sensor."""
+    return {each.sensor_id: f"{each.manufacturer} {each.model}" for each in registry.people.sensors()}
+
+
 def _people(registry: Registry) -> People:
     known = registry.people
-    return People(
-        {one.subject_id: known.zone_history(one.subject_id) for one in known.subjects()},
-        {each.sensor_id: f"{each.manufacturer} {each.model}" for each in known.sensors()},
-    )
+    zones = {one.subject_id: known.zone_history(one.subject_id) for one in known.subjects()}
+    return People(zones, sensor_models(registry))
 
 
 def _carry_out(

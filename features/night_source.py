@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from store.lake import Lake
 from store.places import FilePlace, open_place, place_of
 from store.sqlite_reading import SqliteReader
 from store.timeseries import SampleSource
@@ -25,6 +26,8 @@ class SourcePlace:
 
 def open_source(place: SourcePlace) -> SampleSource:
     """Open a source to read from, and no more; the token of an InfluxDB comes from the environment."""
+    if place.is_lake:
+        return Lake(place.url)
     found = place_of(place.url, Path("/"))
     if isinstance(found, FilePlace):
         return SqliteReader(found.path)

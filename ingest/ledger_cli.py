@@ -12,7 +12,8 @@ from store.command import EXIT_PARTLY, finish, note, open_installation, progress
 if TYPE_CHECKING:
     from ingest.ledger_feed import Feed
     from store.installation import Installation
-    from store.ledger import Disagreement, Ledger
+    from store.job_report import JobReport
+    from store.ledger import Disagreement, Ledger, Reconciled
     from store.ledger_report import StreamDay, SubjectDay
 
 
@@ -65,6 +66,27 @@ def ledger(
         raise typer.Exit(EXIT_PARTLY)
 
 
+def check_ledger(installation: "Installation", days: int) -> "JobReport":
+    """Compare the last days of the store with the ledger, as a job; return how it went."""
+    from store.job_report import JobReport
+    from store.ledger import open_ledger
+    from store.times import iso_time
+    from store.units import NS_PER_S
+
+    started_ns = installation.clock.now_ns()
+    since_ns = started_ns - days * 86_400 * NS_PER_S
+    book = open_ledger(installation.home, installation.clock)
+    feed = _feed_of(installation, book)
+    done = _check(installation, book, feed, None, since_ns, "")
+    wrong = tuple(
+        f"{one.finding.value}: {one.subject_id} {one.stream} {one.sensor_id}, "
+        f"hour of {iso_time(one.hour_ns)}: {one.stored:,} samples stored, {one.expected:,} expected"
+        for one in done.disagreements
+    )
+    counts = {"hours_checked": done.hours, "samples_checked": done.samples}
+    return JobReport("ledger", "", started_ns, installation.clock.now_ns(), counts, (*feed.failed, *wrong))
+
+
 def _feed_of(installation: "Installation", book: "Ledger") -> "Feed":
     from ingest.ledger_feed import Feed
 
@@ -78,7 +100,7 @@ def _check(
     subjects: Sequence[str] | None,
     since_ns: int | None,
     why: str,
-) -> None:
+) -> "Reconciled":
     from store.ledger_run import PULSE, reconcile_all
 
     with (
@@ -102,6 +124,7 @@ def _check(
     note(f"{done.samples:,} samples in {done.hours:,} hours of streams read and compared")
     if why:
         note(f"{len(done.disagreements):,} hours accepted as the store has them: {why}")
+    return done
 
 
 def _show_json(

@@ -1,10 +1,19 @@
 """Commands for flags."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from store.command import finish, open_installation, progress_bar, say
+from store.command import finish, note, open_installation, progress_bar, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from store.installation import Installation
+    from store.job_report import JobReport
+
+WAIT_S = 600.0
+"""For another run to end."""
 
 flags_app = typer.Typer(help="Sustained changes from a person's own normal.", no_args_is_help=True)
 
@@ -13,24 +22,47 @@ flags_app = typer.Typer(help="Sustained changes from a person's own normal.", no
 def flags_run(
     context: typer.Context,
     subject: Annotated[list[str] | None, typer.Option(help="Only this person (may be repeated).")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everybody, changed or not.")] = False,
 ) -> None:
-    """Judge every night of everybody; running it again changes nothing."""
-    from models.job import run_flags
+    """Judge people whose nights changed; running it again changes nothing."""
+    report = run_flags_command(open_installation(context), subjects=subject, is_all=everything)
+    done = report.counts
+    say(f"{done['people']} people judged, {done['new_flags']} new flags, {len(report.failed)} failed")
+    finish(report.failed)
 
-    installation = open_installation(context)
+
+def run_flags_command(
+    installation: "Installation", *, subjects: "Sequence[str] | None" = None, is_all: bool = False
+) -> "JobReport":
+    """Run the job as the command line asks, one run at a time; return how it went."""
+    from models.job import run_flags
+    from store.errors import BusyError
+    from store.job_report import JobReport
+
+    clock = installation.clock
+    started_ns = clock.now_ns()
     with installation.registry() as registry, installation.timeseries() as store:
-        for subject_id in subject or ():
+        for subject_id in subjects or ():
             registry.people.subject(subject_id)
-        with progress_bar("Flags", "people") as update:
-            run = run_flags(
-                store,
-                registry,
-                installation.settings.flags,
-                subjects=subject,
-                progress=lambda _subject, done, total: update(done, total),
-            )
-    say(f"{run.subjects} people judged, {run.new_flags} new flags, {len(run.failed)} failed")
-    finish(run.failed)
+        try:
+            with (
+                registry.leases.held("flags", wait_s=WAIT_S, told=note) as beat,
+                progress_bar("Flags", "people") as update,
+            ):
+
+                def progress(_subject: str, done: int, total: int) -> None:
+                    beat()
+                    update(done, total)
+
+                settings = installation.settings.flags
+                run = run_flags(
+                    store, registry, settings, subjects=subjects, is_all=is_all, progress=progress
+                )
+        except BusyError as error:
+            none = {"people": 0, "new_flags": 0}
+            return JobReport("flags", "", started_ns, clock.now_ns(), none, (str(error),))
+    counts = {"people": run.subjects, "new_flags": run.new_flags}
+    return JobReport("flags", run.job_id, started_ns, clock.now_ns(), counts, run.failed)
 
 
 @flags_app.command("list")

@@ -19,7 +19,7 @@ from store.clock import Clock
 from store.gaps import gaps_of
 from store.ledger_digest import NS_PER_HOUR, HourCounters, Total
 from store.ledger_file import LedgerFile
-from store.ledger_reading import DAY_NS, Held, held_in, witnesses
+from store.ledger_reading import DAY_NS, Held, HourKey, held_in, witnesses
 from store.ledger_report import StreamDay, SubjectDay, disagreeing_hours, stream_days, subject_days
 from store.ledger_rows import (
     Comparison,
@@ -276,6 +276,12 @@ class Ledger:
         query = "SELECT DISTINCT subject_id FROM series ORDER BY subject_id"
         with self._file.reading() as database:
             return [who for (who,) in database.execute(query)]
+
+    def sealed(self, subject_id: str) -> dict[HourKey, Total]:
+        """Return what each hour of a subject holds for certain: those sealed, to which nothing came since."""
+        with self._file.reading() as database:
+            known = known_hours(database, subject_id, int(_LIMITS.min), int(_LIMITS.max))
+        return {key: hour.seal for key, hour in known.items() if hour.seal is not None and not hour.growth()}
 
     def keep_waiting(self, sources: Collection[str]) -> None:
         """Forget what waits in spools other than these: they are gone."""
