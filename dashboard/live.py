@@ -9,7 +9,15 @@ from dash.development.base_component import Component
 
 from dashboard.charts import aria, badge_simulated
 from dashboard.gate import visible_people, worn_sensors
-from dashboard.pulse import Battery, LinkState, Pulse, newest_battery, newest_link, newest_pulse
+from dashboard.pulse import (
+    LIVE_BOARD_S,
+    Battery,
+    LinkState,
+    Pulse,
+    newest_battery,
+    newest_link,
+    newest_pulse,
+)
 from dashboard.routes import patient_path
 from dashboard.shell import Shell, set_children
 from dashboard.sources import Sources
@@ -145,12 +153,15 @@ def _ids(shown: Sequence[_Streaming]) -> list[str]:
 
 
 def _streaming(sources: Sources, now_ns: int) -> list[_Streaming]:
-    store, worn = sources.store, set(sources.registry.people.worn_now().values())
+    store, board, worn = sources.store, sources.pulses, set(sources.registry.people.worn_now().values())
     people = [person for person in visible_people(sources) if person.subject_id in worn]
-    pulses = [(person, newest_pulse(store, person.subject_id)) for person in people]
+    pulses = [(p, board.of(store, p.subject_id, now_ns, within_s=LIVE_BOARD_S)) for p in people]
     return [
         _Streaming(
-            person, pulse, newest_battery(store, person.subject_id), newest_link(store, person.subject_id)
+            person,
+            pulse,
+            board.battery_of(store, person.subject_id, now_ns),
+            board.link_of(store, person.subject_id, now_ns),
         )
         for person, pulse in pulses
         if pulse is not None and pulse.is_recent(now_ns)

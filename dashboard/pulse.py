@@ -1,6 +1,8 @@
 """The newest heart rate of a person, and whether it is still a current one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +18,12 @@ SILENT_WITHIN_S = 300
 BOARD_S = 3
 SILENT_BOARD_S = 60
 """A list of a thousand people must not ask the store a thousand times each few seconds."""
+LIVE_BOARD_S = 0.9
+"""The live list moves once a second; fifty who look at it ask the store no more than one does."""
 AHEAD_WITHIN_S = 60
 """Clocks of gateways differ by seconds; a sample from further ahead has a wrong clock."""
+
+_Newest = TypeVar("_Newest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +63,57 @@ class Battery:
     level_pct: float
 
 
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """The newest change of a person's radio link."""
+
+    at_ns: int
+    state: str
+
+
 class PulseBoard:
-    """The newest heart rate of everybody, read at most every few seconds, however many pages ask."""
+    """The newest that the store holds of everybody, read once for all who look, however many pages ask."""
 
     def __init__(self) -> None:
-        self._held: dict[str, tuple[int, Pulse | None]] = {}
+        self._pulses: dict[str, tuple[int, Pulse | None]] = {}
+        self._batteries: dict[str, tuple[int, Battery | None]] = {}
+        self._links: dict[str, tuple[int, LinkState | None]] = {}
 
-    def of(self, store: TimeSeriesStore, subject_id: str, now_ns: int) -> Pulse | None:
-        """Return the newest pulse of a person, at most `BOARD_S` old; of who is silent, a minute."""
-        held = self._held.get(subject_id)
-        if held is not None:
-            read_ns, pulse = held
-            is_silent = pulse is None or not pulse.is_recent(now_ns)
-            if 0 <= now_ns - read_ns < (SILENT_BOARD_S if is_silent else BOARD_S) * NS_PER_S:
-                return pulse
-        pulse = newest_pulse(store, subject_id)
-        self._held[subject_id] = now_ns, pulse
-        return pulse
+    def of(
+        self, store: TimeSeriesStore, subject_id: str, now_ns: int, *, within_s: float | None = None
+    ) -> Pulse | None:
+        """Return the newest pulse of a person, at most `within_s` old.
+
+        Where that is not said: at most `BOARD_S`, and of who is silent a minute.
+        """
+        if within_s is None:
+            _, pulse = self._pulses.get(subject_id, (0, None))
+            within_s = SILENT_BOARD_S if pulse is None or not pulse.is_recent(now_ns) else BOARD_S
+        return _held(self._pulses, newest_pulse, store, subject_id, now_ns, within_s)
+
+    def battery_of(self, store: TimeSeriesStore, subject_id: str, now_ns: int) -> Battery | None:
+        """Return the newest charge reported for a person's wearable, at most `BOARD_S` old."""
+        return _held(self._batteries, newest_battery, store, subject_id, now_ns, BOARD_S)
+
+    def link_of(self, store: TimeSeriesStore, subject_id: str, now_ns: int) -> LinkState | None:
+        """Return the newest change of the link to a person's wearable, at most `BOARD_S` old."""
+        return _held(self._links, newest_link, store, subject_id, now_ns, BOARD_S)
+
+
+def _held(
+    board: dict[str, tuple[int, _Newest | None]],
+    read: Callable[[TimeSeriesStore, str], _Newest | None],
+    store: TimeSeriesStore,
+    subject_id: str,
+    now_ns: int,
+    within_s: float,
+) -> _Newest | None:
+    held = board.get(subject_id)
+    if held is not None and 0 <= now_ns - held[0] < within_s * NS_PER_S:
+        return held[1]
+    newest = read(store, subject_id)
+    board[subject_id] = now_ns, newest
+    return newest
 
 
 def newest_pulse(store: TimeSeriesStore, subject_id: str) -> Pulse | None:
@@ -90,14 +130,6 @@ def newest_battery(store: TimeSeriesStore, subject_id: str) -> Battery | None:
     """Return the newest charge reported for a person's wearable, or None if there never was one."""
     held = store.latest(BATTERY, subject_id)
     return None if held is None else Battery(int(held["t_ns"]), float(held["level_pct"]))
-
-
-@dataclass(frozen=True, slots=True)
-class LinkState:
-    """The newest change of a person's radio link."""
-
-    at_ns: int
-    state: str
 
 
 def newest_link(store: TimeSeriesStore, subject_id: str) -> LinkState | None:

@@ -10,7 +10,14 @@ from dashboard.app import create_app
 from dashboard.caseload import SHOWN_NIGHTS, read_case_load, read_patient, through_night
 from dashboard.live import pulse_text, sign_of_life
 from dashboard.markers import unwrapped_h
-from dashboard.pulse import LIVE_WITHIN_S, Pulse, newest_pulse, read_pulses, without_contact_removed
+from dashboard.pulse import (
+    LIVE_BOARD_S,
+    LIVE_WITHIN_S,
+    Pulse,
+    newest_pulse,
+    read_pulses,
+    without_contact_removed,
+)
 from dashboard.routes import Route, route_of
 from dashboard.serve import serve
 from dashboard.sources import Sources
@@ -109,6 +116,22 @@ def test_pulses_are_of_the_wearable_heard_last(sources, clock):
     t_ns, bpm = read_pulses(sources.store, "V02", now_ns - 10 * NS_PER_S, now_ns + 1)
     assert bpm.tolist() == [61, 62, 63]
     assert t_ns[-1] == now_ns
+
+
+def test_many_who_look_at_the_live_list_ask_the_store_as_one_does(sources, clock, monkeypatch):
+    asked = []
+    latest = sources.store.latest
+    monkeypatch.setattr(sources.store, "latest", lambda *of: asked.append(of) or latest(*of))
+
+    def seen():
+        return sources.pulses.of(sources.store, "V02", clock.now_ns(), within_s=LIVE_BOARD_S)
+
+    assert [seen(), seen(), seen()] == [None, None, None]
+    assert len(asked) == 1
+    write_heart_rate(sources.store, "V02", clock.now_ns(), [61.0])
+    clock.advance_to(clock.now_ns() + NS_PER_S)
+    assert [seen().heart_rate_bpm, seen().heart_rate_bpm] == [61.0, 61.0]  # heard within a second
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize(
