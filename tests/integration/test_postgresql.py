@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 
 from store.errors import HomeError
 from store.registry import registry as module
-from store.registry.registry import AUDIT_HEAD_FILE, Registry
+from store.registry.registry import AUDIT_HEAD_FILE, HEAD, Registry
 from store.registry.schema import metadata
 from tests.postgres import empty_postgresql, postgresql
 
@@ -80,7 +80,7 @@ def test_a_registry_of_the_first_version_is_brought_up_to_date_with_all_it_holds
                 registry._engine.execution_options(is_writing=True).begin() as connection,
             ):
                 connection.execute(sa.text("DELETE FROM audit"))
-    kept = list(tmp_path.glob("registry*.before-0002"))
+    kept = list(tmp_path.glob(f"registry*.before-{HEAD}"))
     assert len(kept) == 1, "a copy of it as it was"
     text = (kept[0] / "subject.jsonl" if kept[0].is_dir() else kept[0]).read_bytes()
     assert b"Name of S2" in text
