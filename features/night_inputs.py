@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from features.movement.night import SIDE_NS
-from features.night_span import NightSpan
+from features.night_span import SIDE_NS, NightSpan
 from store.nights import night_bounds_ns, night_of
 from store.registry.people import ZoneHistory
 from store.streams import (

@@ -5,6 +5,11 @@ from datetime import UTC, date, datetime
 
 from store.units import NS_PER_S
 
+SIDE_NS = 24 * 3600 * NS_PER_S
+"""Of movement, seen on both sides of noon to noon: the day before begins twelve hours earlier, sleep by day
+ends later, and periods are found against the 24 hours around. (Here, so that a run which finds nothing to
+compute loads nothing that computes.)"""
+
 
 @dataclass(frozen=True, slots=True)
 class NightSpan:

@@ -6,9 +6,9 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from features.movement.night import SIDE_NS, MovementNight, movement_night
+from features.movement.night import MovementNight, movement_night
 from features.night_inputs import INPUT_STREAMS
-from features.night_span import NightSpan
+from features.night_span import SIDE_NS, NightSpan
 from store.nights import local_ns, night_bounds_ns
 from store.streams import ACTIVITY_EPOCH, SLEEP_STAGE, STEP_COUNT, Stream
 from store.timeseries import Samples, merged

@@ -22,7 +22,7 @@ from features.movement.nights_sleep import (
 )
 from features.movement.vendor import sessions_of
 from features.movement.worn import Witness, wear_states
-from features.night_span import NightSpan, night_key_ns
+from features.night_span import SIDE_NS, NightSpan, night_key_ns
 from features.sleep.hypnogram import SleepStage
 from store.gaps import charging_spans, off_body_spans
 from store.streams import (
@@ -38,10 +38,6 @@ from store.streams import (
 )
 from store.timeseries import Samples
 from store.units import NS_PER_S
-
-SIDE_NS = 24 * 3600 * NS_PER_S
-"""Seen on both sides of noon to noon: the day before begins twelve hours earlier, sleep by day ends later,
-and periods are found against the 24 hours around."""
 
 
 @dataclass(frozen=True)

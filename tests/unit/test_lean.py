@@ -1,14 +1,14 @@
-"""A collector runs for months without what it never uses."""
+"""A collector runs for months without what it never uses, and so does a job that finds nothing to do."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-DRAINED = """
+RUN = """
 import sys
 import evenkeel
-sys.argv = ["evenkeel", "--home", sys.argv[1], "collect", "--drain"]
+sys.argv = ["evenkeel", "--home", *sys.argv[1:]]
 try:
     evenkeel.main()
 finally:
@@ -17,16 +17,23 @@ finally:
 """
 
 
-def drained(home: Path) -> list[str]:
+def said_by(home: Path, *words: str) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", DRAINED, str(home)], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", RUN, str(home), *words], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return done.stdout.splitlines()
 
 
 def test_a_collector_loads_neither_pandas_nor_what_migrates(tmp_path: Path):
-    drained(tmp_path)  # makes the registry
-    said, loaded, afterwards = drained(tmp_path)
+    said_by(tmp_path, "collect", "--drain")  # makes the registry
+    said, loaded, afterwards = said_by(tmp_path, "collect", "--drain")
     assert said.startswith("0 frames spooled")
     assert loaded == "[]"
     assert afterwards == "pandas"
+
+
+def test_a_run_with_nothing_to_compute_loads_nothing_that_computes(tmp_path: Path):
+    said_by(tmp_path, "features", "run")  # makes the registry
+    said, loaded, _ = said_by(tmp_path, "features", "run")
+    assert said.startswith("0 nights computed")
+    assert "numba" not in loaded
