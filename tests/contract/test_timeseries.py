@@ -1,6 +1,8 @@
 """One suite over every store of samples: what `TimeSeriesStore` promises, each implementation keeps."""
 
+import importlib
 import itertools
+import pkgutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import features
+import models
+import store as store_package
 from store.errors import DataError, HomeError, StoreUnavailableError
 from store.sqlite import SqliteTimeSeries
 from store.sqlite_layout import LAYOUT
@@ -22,6 +27,17 @@ EXAMPLE = itertools.count()
 BIG = Stream(
     "big", "Whole numbers and bytes", (Column("n", "int64", "count"), Column("raw", "binary", "bytes"))
 )
+
+
+def declared_streams() -> list[Stream]:
+    """Return every stream that a module of the rooms which write declares."""
+    found: dict[str, Stream] = {}
+    for room in (store_package, features, models):
+        for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
+            if ".migrations" not in module.name:
+                values = vars(importlib.import_module(module.name)).values()
+                found |= {one.name: one for one in values if isinstance(one, Stream) and one.columns}
+    return [found[name] for name in sorted(found)]
 
 
 @pytest.fixture(params=["sqlite", "influx"])
@@ -67,6 +83,25 @@ def test_the_same_time_replaces(store):
     store.write([rr([10, 20], [1, 2])])
     store.write([rr([20], [9])])
     assert store.read(RR_INTERVAL, "S1")["rr_ms"].tolist() == [1, 9]
+
+
+EXAMPLES = {"float64": [1.5, np.nan], "int64": [1, 2], "utf8": ["a b", ""], "binary": [b"\x00", b""]}
+KINDS = {"float64": np.float64, "int64": np.int64}
+
+
+def test_every_stream_there_is_can_be_kept(store):
+    """A column may not have a name that a store keeps for itself."""
+    streams = declared_streams()
+    assert {"heart_rate", "night", "night_minutes", "hrv_window"} <= {one.name for one in streams}
+    t_ns = np.array([10, 20], np.int64)
+    for stream in streams:
+        values = {c.name: np.array(EXAMPLES[c.dtype], KINDS.get(c.dtype, object)) for c in stream.columns}
+        store.write([Batch(stream, "S1", "A", t_ns, values)])
+        found = store.read(stream, "S1")
+        for column in stream.columns:
+            np.testing.assert_array_equal(
+                found[column.name], values[column.name], f"{stream.name} {column.name}"
+            )
 
 
 @pytest.mark.parametrize(
