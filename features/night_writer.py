@@ -57,7 +57,7 @@ class NightWriter:
         self._provenance = Provenance(basis.code_version, basis.settings_hash, *job)
         self._run = FeatureRun(job[0])
         self._waiting: dict[str, _Waiting] = {}
-        self._followed: dict[str, set[int]] = {}
+        self._made: dict[str, set[int]] = {}
 
     def outcome(self) -> FeatureRun:
         """Return how it went so far."""
@@ -93,13 +93,16 @@ class NightWriter:
             del waiting.order[:ready]
 
     def followers(self, plan: SubjectPlan) -> list[NightTask]:
-        """Return nights of a person that were not computed in this run and that one of them changes."""
-        met = self._followed.setdefault(plan.subject_id, {task.key_ns for task in plan.tasks})
-        fresh = [task for task in followers(plan) if task.key_ns not in met]
-        met.update(task.key_ns for task in fresh)
-        return fresh
+        """Return nights of a person that were not computed in this run and that one of them changes.
+
+        A night whose own samples turned out to be the same was only looked at: it may be among them.
+        """
+        made = self._made.get(plan.subject_id, set())
+        return [task for task in followers(plan) if task.key_ns not in made]
 
     def _keep(self, plan: SubjectPlan, nights: Sequence[NightDone]) -> None:
+        made = self._made.setdefault(plan.subject_id, set())
+        made.update(night.task.key_ns for night in nights if night.result is not None or night.failure)
         failed = [night for night in nights if night.failure or (night.result and night.result.failure)]
         for night in failed:
             self._fail(plan, night)

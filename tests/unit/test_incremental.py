@@ -143,6 +143,18 @@ def test_samples_that_come_again_are_read_and_not_computed(store, registry, subj
     assert run(store, registry).unchanged == 0
 
 
+def test_a_night_that_came_again_follows_one_that_changed(store, registry, subject, computed):
+    """Looked at because of its own samples and found the same, its week is another all the same."""
+    for day in range(3):
+        store.write(night_batches(day, hours=1))
+    run(store, registry)
+    computed.clear()
+    store.write([*night_batches(0, hours=1.5, seed=9)[:1], *night_batches(1, hours=1)])
+    done = run(store, registry)
+    assert computed == [FIRST + timedelta(days=k) for k in (0, 1, 2)]
+    assert (done.nights, run(store, registry).nights) == (3, 0)
+
+
 def test_a_beat_before_noon_changes_the_night_after_it_too(store, registry, subject, computed):
     """The rule for NN intervals looks 128 beats back, over noon."""
     noon_ns = local_ns(FIRST, 12, "Europe/Berlin")
