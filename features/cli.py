@@ -122,6 +122,7 @@ def run_features_command(
                     ledger=open_ledger(installation.home, clock),
                     source=source,
                     crew=_crew(installation, workers, scheduler, lake, beat),
+                    beat=beat,
                 )
         except BusyError as error:
             return JobReport(

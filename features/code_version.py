@@ -10,15 +10,14 @@ _ENDS = ("cli", "plot", "file", "files")
 _AROUND = frozenset(
     {
         "code_version",
+        "dask_crew",
         "executors",
         "explain",
         "export",
         "job",
-        "lake",
-        "lake_sync",
+        "night_source",
         "night_state",
         "plan",
-        "report",
     }
 )
 """Modules that decide what is computed, or show it, and change no value."""

@@ -2,14 +2,16 @@
 
 import functools
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import distributed
 
 from configs.settings import FeatureSettings
 from features.code_version import code_version
-from features.executors import AHEAD
+from features.executors import AHEAD, Compute
 from features.night_source import SourcePlace, open_source
 from features.night_work import NightDone, work
 from features.plan import NightTask
@@ -17,9 +19,13 @@ from store.errors import ConfigError, StoreUnavailableError
 from store.timeseries import SampleSource
 
 CONNECT_TIMEOUT_S = 10
+WORKERS_TIMEOUT_S = 60
+"""A cluster that grows on demand starts its first worker within this time."""
 _WAKE_S = 5.0
 # Dask comes without complete types.
 _dask: Any = cast("Any", distributed)
+_LOST: tuple[type[BaseException], ...] = (CancelledError, OSError)
+"""What becomes of a future when its scheduler goes."""
 
 
 class DaskCrew:
@@ -47,9 +53,15 @@ class DaskCrew:
     ) -> None:
         self._address, self._place, self._settings, self._beat = address, place, settings, beat
 
-    def run(self, tasks: Sequence[NightTask], models: Mapping[str, str]) -> Iterator[NightDone]:
-        """Yield what comes of each task, as it comes."""
-        waiting = deque(tasks)
+    @contextmanager
+    def at_work(self, models: Mapping[str, str]) -> Generator[Compute]:
+        """Lend what computes, by one connection to the scheduler.
+
+        Raises
+        ------
+        StoreUnavailableError
+            If it cannot be reached, or has no workers.
+        """
         try:
             client = _dask.Client(self._address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
         except (OSError, TimeoutError) as error:
@@ -57,16 +69,40 @@ class DaskCrew:
                 f"The Dask scheduler {self._address} cannot be reached ({error}); start it, or leave out "
                 "--scheduler"
             ) from None
-        with client:
-            running: dict[Any, NightTask] = {}
-            known = client.scatter(dict(models), broadcast=True) if tasks else None
-            while waiting or running:
-                room = AHEAD * max(sum(client.nthreads().values()), 1) - len(running)
-                for _ in range(min(room, len(waiting))):
-                    task = waiting.popleft()
-                    asked = (self._place, self._settings, code_version(), task, known)
-                    running[client.submit(_work_there, *asked, pure=False)] = task
+        with client, client.as_current():
+            self._wait_for_workers(client)
+            # As a task, not as data: if the worker that holds it dies, it is made again.
+            known = client.submit(dict, sorted(models.items()), pure=False)
+            yield lambda tasks: self._compute(client, tasks, known)
+
+    def _wait_for_workers(self, client: Any) -> None:  # noqa: ANN401 - of Dask
+        for _ in range(round(WORKERS_TIMEOUT_S / _WAKE_S)):
+            if client.nthreads():
+                return
+            self._beat()
+            with suppress(TimeoutError):
+                client.wait_for_workers(1, timeout=_WAKE_S)
+        raise StoreUnavailableError(
+            f"The Dask scheduler {self._address} has had no worker for {WORKERS_TIMEOUT_S} s; start some: "
+            f"dask worker {self._address}"
+        )
+
+    def _compute(self, client: Any, tasks: Sequence[NightTask], known: Any) -> Iterator[NightDone]:  # noqa: ANN401
+        waiting = deque(tasks)
+        running: dict[Any, NightTask] = {}
+        while waiting or running:
+            room = AHEAD * max(sum(client.nthreads().values()), 1) - len(running)
+            for _ in range(min(room, len(waiting))):
+                task = waiting.popleft()
+                asked = (self._place, self._settings, code_version(), task, known)
+                running[client.submit(_work_there, *asked, pure=False)] = task
+            try:
                 yield from self._finished(running)
+            except _LOST as error:
+                raise StoreUnavailableError(
+                    f"The Dask scheduler {self._address} was lost ({error}); run it again, and it takes up "
+                    "what is left"
+                ) from None
 
     def _finished(self, running: dict[Any, NightTask]) -> Iterator[NightDone]:
         """Wait a while for some, and yield them."""

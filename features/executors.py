@@ -4,10 +4,13 @@ Only tasks and results travel, never samples: each worker reads what it needs it
 """
 
 import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from configs.settings import FeatureSettings
@@ -23,37 +26,38 @@ TRIES = 2
 _WAKE_S = 5.0
 
 
+Compute = Callable[[Sequence[NightTask]], Iterator[NightDone]]
+"""Yields what comes of each task, in any order.
+
+Raises `DeviceError` or `ConfigError` if samples cannot be read.
+"""
+
+
 class Crew(Protocol):
     """Computes nights."""
 
-    def run(self, tasks: Sequence[NightTask], models: Mapping[str, str]) -> Iterator[NightDone]:
-        """Yield what comes of each task, in any order.
+    def at_work(self, models: Mapping[str, str]) -> AbstractContextManager[Compute]:
+        """Lend what computes, ready for any number of calls, one after the other.
 
         Parameters
         ----------
-        tasks : sequence of NightTask
         models : mapping of sensor id to str
             Maker and model.
-
-        Raises
-        ------
-        DeviceError, ConfigError
-            If samples cannot be read.
         """
         ...
 
 
 class SerialCrew:
-    """One night after the other in the process that asks."""
+    """One night after the other in the process that asks, in order."""
 
     def __init__(self, source: SampleSource, settings: FeatureSettings) -> None:
         self._source = source
         self._settings = settings
 
-    def run(self, tasks: Sequence[NightTask], models: Mapping[str, str]) -> Iterator[NightDone]:
-        """Yield what comes of each task, in order."""
-        for task in tasks:
-            yield work(self._source, task, self._settings, models)
+    @contextmanager
+    def at_work(self, models: Mapping[str, str]) -> Generator[Compute]:
+        """Lend what computes."""
+        yield lambda tasks: (work(self._source, task, self._settings, models) for task in tasks)
 
 
 class PoolCrew:
@@ -78,13 +82,21 @@ class PoolCrew:
     ) -> None:
         self._place, self._settings, self._workers, self._beat = place, settings, workers, beat
 
-    def run(self, tasks: Sequence[NightTask], models: Mapping[str, str]) -> Iterator[NightDone]:
-        """Yield what comes of each task, as it comes."""
+    @contextmanager
+    def at_work(self, models: Mapping[str, str]) -> Generator[Compute]:
+        """Lend what computes; its processes are started when they are needed, and once."""
+        pool = _Pool(lambda: _processes(self._place, self._settings, models, self._workers))
+        try:
+            yield lambda tasks: self._compute(pool, tasks)
+        finally:
+            pool.close()
+
+    def _compute(self, pool: "_Pool", tasks: Sequence[NightTask]) -> Iterator[NightDone]:
         waiting = deque(tasks)
         suspects: deque[tuple[NightTask, int]] = deque()
         while waiting or suspects:
             # After a worker died its neighbours are suspect, too: one at a time tells who it was.
-            lost = yield from self._until_broken(waiting, suspects, models)
+            lost = yield from self._until_broken(pool, waiting, suspects)
             for task, tries in lost:
                 if tries < TRIES:
                     suspects.append((task, tries))
@@ -94,33 +106,30 @@ class PoolCrew:
                     )
 
     def _until_broken(
-        self,
-        waiting: deque[NightTask],
-        suspects: deque[tuple[NightTask, int]],
-        models: Mapping[str, str],
+        self, pool: "_Pool", waiting: deque[NightTask], suspects: deque[tuple[NightTask, int]]
     ) -> Generator[NightDone, None, list[tuple[NightTask, int]]]:
-        """Work in one pool until all is done or a process dies; return the tasks that were lost with it."""
+        """Work until all is done or a process dies; return the tasks that were lost with it."""
         running: dict[Future[NightDone], tuple[NightTask, int]] = {}
-        with _pool(self._place, self._settings, models, self._workers) as pool:
-            try:
-                while waiting or suspects or running:
-                    self._hand_out(pool, waiting, suspects, running)
-                    done, _ = wait(running, timeout=_WAKE_S, return_when=FIRST_COMPLETED)
-                    self._beat()
-                    for future in done:
-                        night = future.result()
-                        del running[future]
-                        yield night
-            except BrokenProcessPool:
-                return list(running.values())
-            finally:
-                for future in running:
-                    future.cancel()
+        try:
+            while waiting or suspects or running:
+                self._hand_out(pool, waiting, suspects, running)
+                done, _ = wait(running, timeout=_WAKE_S, return_when=FIRST_COMPLETED)
+                self._beat()
+                for future in done:
+                    night = future.result()
+                    del running[future]
+                    yield night
+        except BrokenProcessPool:
+            pool.close()
+            return list(running.values())
+        finally:
+            for future in running:
+                future.cancel()
         return []
 
     def _hand_out(
         self,
-        pool: ProcessPoolExecutor,
+        pool: "_Pool",
         waiting: deque[NightTask],
         suspects: deque[tuple[NightTask, int]],
         running: dict[Future[NightDone], tuple[NightTask, int]],
@@ -128,15 +137,33 @@ class PoolCrew:
         if suspects:
             if not running:
                 task, tries = suspects[0]
-                running[pool.submit(_work_here, task)] = (task, tries + 1)
+                running[pool.submit(task)] = (task, tries + 1)
                 suspects.popleft()
             return
         while waiting and len(running) < AHEAD * self._workers:
-            running[pool.submit(_work_here, waiting[0])] = (waiting[0], 0)
+            running[pool.submit(waiting[0])] = (waiting[0], 0)
             waiting.popleft()
 
 
-def _pool(
+class _Pool:
+    """Processes that are started when the first task comes, and again after one of them died."""
+
+    def __init__(self, start: Callable[[], ProcessPoolExecutor]) -> None:
+        self._start = start
+        self._processes: ProcessPoolExecutor | None = None
+
+    def submit(self, task: NightTask) -> Future[NightDone]:
+        if self._processes is None:
+            self._processes = self._start()
+        return self._processes.submit(_work_here, task)
+
+    def close(self) -> None:
+        if self._processes is not None:
+            self._processes.shutdown(cancel_futures=True)
+        self._processes = None
+
+
+def _processes(
     place: SourcePlace, settings: FeatureSettings, models: Mapping[str, str], workers: int
 ) -> ProcessPoolExecutor:
     # Spawned, not forked: connections and threads of this process are not theirs.
@@ -154,7 +181,16 @@ _here: tuple[SampleSource, FeatureSettings, Mapping[str, str]] | None = None
 
 def _open_here(place: SourcePlace, settings: FeatureSettings, models: Mapping[str, str]) -> None:
     global _here  # noqa: PLW0603 - one process, one source
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _here = open_source(place), settings, models
+
+
+def _end_with_parent() -> None:
+    """Wait until whoever gives out tasks has gone, killed too, and go: nobody else would end this process."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work_here(task: NightTask) -> NightDone:

@@ -6,24 +6,26 @@ them by `features.executors`; this module writes what comes of it, in an order t
 leaves something to be found by the next plan.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
 from configs.settings import FeatureSettings, settings_hash
 from features.code_version import code_version
-from features.night_state import mark_batch
-from features.plan import People, Plan, Wanted, plan_nights
+from features.night_state import JobMark, mark_batch
+from features.plan import People, Planner, SubjectPlan, Wanted
 from store.ledger import Ledger
 from store.registry.registry import Registry
 from store.timeseries import SampleSource, TimeSeriesStore
 
 if TYPE_CHECKING:
-    from features.executors import Crew
+    from features.executors import Compute, Crew
     from features.night_writer import NightWriter
 
 Progress = Callable[[str, int, int], None]
+GROUP_NIGHTS = 1_000
+"""Nights whose plans are held at a time, at least those of one person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def run_features(  # noqa: PLR0913 - one call, every argument named
     ledger: Ledger | None = None,
     source: SampleSource | None = None,
     crew: "Crew | None" = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> FeatureRun:
     """Compute windows and rows of every night that changed, and of those that depend on it.
 
@@ -92,22 +95,28 @@ def run_features(  # noqa: PLR0913 - one call, every argument named
         Where samples are read, if not from `store`.
     crew : Crew, optional
         Who computes; this process alone by default.
+    beat : callable
+        Called for each person who is looked at: a sign of life.
     """
     source = source or store
     hashed = settings_hash(settings)
     people = _people(registry)
-    plan = plan_nights(source, store, people, hashed, Wanted(subjects, since, is_all=is_all))
+    planner = Planner(source, store, people, hashed, Wanted(subjects, since, is_all=is_all))
     job_id = registry.jobs.start("features", code_version(), hashed)
     run = FeatureRun(job_id)
-    if plan.subjects:
+    todo = _counted(planner, beat)
+    if todo:
         # Compiled code takes a second to load, which a run with nothing to do does not have to wait for.
         from features.executors import SerialCrew  # noqa: PLC0415
         from features.night_writer import NightWriter  # noqa: PLC0415
 
-        writer = NightWriter(store, plan.basis, (job_id, now_ns), ledger)
-        run = _carry_out(plan, writer, crew or SerialCrew(source, settings), people.models, progress)
-    if plan.is_whole and not run.failed:
-        store.write([mark_batch(plan.basis.store_id, plan.basis.mark)])
+        # While nights are between old and new, no run may rely on those that nothing was written of.
+        store.write([mark_batch(planner.basis.store_id, JobMark(planner.done.mark))])
+        writer = NightWriter(store, planner.basis, (job_id, now_ns), ledger)
+        with (crew or SerialCrew(source, settings)).at_work(people.models) as compute:
+            run = _carry_out(planner, todo, writer, compute, progress)
+    if planner.is_whole and not run.failed:
+        store.write([mark_batch(planner.basis.store_id, planner.mark_after)])
     registry.jobs.end(job_id, {**_counts(run), "failed": len(run.failed)})
     return run
 
@@ -123,22 +132,47 @@ def _people(registry: Registry) -> People:
     return People(zones, sensor_models(registry))
 
 
+def _counted(planner: Planner, beat: Callable[[], None]) -> dict[str, int]:
+    """Return how many nights there are to compute of each person who has something to do."""
+    todo: dict[str, int] = {}
+    for subject_id in planner.subjects():
+        beat()
+        one = planner.plan(subject_id)
+        if one.tasks or one.vanished:
+            todo[subject_id] = len(one.tasks)
+    return todo
+
+
+def _groups(planner: Planner, todo: Mapping[str, int]) -> Iterator[list[SubjectPlan]]:
+    """Yield plans of some people at a time: enough to keep many workers busy, and no more in memory."""
+    group: list[SubjectPlan] = []
+    for subject_id in todo:
+        group.append(planner.plan(subject_id))
+        if sum(len(one.tasks) for one in group) >= GROUP_NIGHTS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
 def _carry_out(
-    plan: Plan, writer: "NightWriter", crew: "Crew", models: Mapping[str, str], progress: Progress
+    planner: Planner, todo: Mapping[str, int], writer: "NightWriter", compute: "Compute", progress: Progress
 ) -> FeatureRun:
-    writer.remove_vanished(plan.subjects)
-    done, total = 0, plan.nights
-    wave = [(one, one.tasks) for one in plan.subjects]
-    while wave:
-        for one, tasks in wave:
-            writer.expect(one, tasks)
-        for night in crew.run([task for _, tasks in wave for task in tasks], models):
-            writer.take(night)
-            done += 1
-            progress(night.task.subject_id, done, total)
-        # Which nights follow from a change can only be told when it has been made.
-        wave = [(one, tasks) for one in plan.subjects if (tasks := writer.followers(one))]
-        total += sum(len(tasks) for _, tasks in wave)
+    done, total = 0, sum(todo.values())
+    for group in _groups(planner, todo):
+        writer.remove_vanished(group)
+        wave = [(one, one.tasks) for one in group]
+        while wave:
+            for one, tasks in wave:
+                writer.expect(one, tasks)
+            for night in compute([task for _, tasks in wave for task in tasks]):
+                writer.take(night)
+                done += 1
+                progress(night.task.subject_id, done, max(done, total))
+            # Which nights follow from a change can only be told when it has been made.
+            wave = [(one, tasks) for one in group if (tasks := writer.followers(one))]
+            total += sum(len(tasks) for _, tasks in wave)
+        writer.forget(group)
     return writer.outcome()
 
 

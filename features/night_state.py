@@ -33,7 +33,11 @@ NIGHT_STATE = Stream(
 JOB_MARK = Stream(
     "job_mark",
     "Mark of a store up to which every night of everybody was brought up to date",
-    (Column("store_id", "utf8", "The store"), Column("mark", "int64", "Its mark")),
+    (
+        Column("store_id", "utf8", "The store"),
+        Column("mark", "int64", "Its mark"),
+        Column("made_by", "utf8", "Hash of settings, code, people and sensors; empty while a run is at work"),
+    ),
     family="features",
 )
 EVERYBODY = "-"
@@ -78,15 +82,29 @@ def state_batch(subject_id: str, states: Mapping[int, NightState]) -> Batch:
     return Batch(NIGHT_STATE, subject_id, NO_SENSOR, np.array(list(states), np.int64), columns)
 
 
-def read_mark(store: TimeSeriesStore, store_id: str) -> int:
-    """Return the mark of a store up to which everything was worked on; 0 if it never was."""
+@dataclass(frozen=True, slots=True)
+class JobMark:
+    """Up to where everybody's nights were brought up to date, and by what; see `JOB_MARK`."""
+
+    mark: int = 0
+    made_by: str = ""
+
+
+def read_mark(store: TimeSeriesStore, store_id: str) -> JobMark:
+    """Return up to which mark of a store everything was worked on; 0 if it never was."""
     held = store.latest(JOB_MARK, EVERYBODY)
-    return int(held["mark"]) if held is not None and held["store_id"] == store_id else 0
+    if held is None or held["store_id"] != store_id:
+        return JobMark()
+    return JobMark(int(held["mark"]), str(held.get("made_by", "")))
 
 
-def mark_batch(store_id: str, mark: int) -> Batch:
+def mark_batch(store_id: str, done: JobMark) -> Batch:
     """Return the mark as a sample; there is one."""
-    values = {"store_id": np.array([store_id], object), "mark": np.array([mark])}
+    values = {
+        "store_id": np.array([store_id], object),
+        "mark": np.array([done.mark]),
+        "made_by": np.array([done.made_by], object),
+    }
     return Batch(JOB_MARK, EVERYBODY, NO_SENSOR, np.zeros(1, np.int64), values)
 
 

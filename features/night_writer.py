@@ -56,12 +56,14 @@ class NightWriter:
         self._store, self._basis, self._ledger = store, basis, ledger
         self._provenance = Provenance(basis.code_version, basis.settings_hash, *job)
         self._run = FeatureRun(job[0])
+        self._failed: list[str] = []
+        self._people: dict[str, None] = {}
         self._waiting: dict[str, _Waiting] = {}
         self._made: dict[str, set[int]] = {}
 
     def outcome(self) -> FeatureRun:
         """Return how it went so far."""
-        return self._run
+        return replace(self._run, failed=tuple(self._failed), changed_subjects=tuple(self._people))
 
     def remove_vanished(self, plans: Sequence[SubjectPlan]) -> None:
         """Remove rows that no night belongs to, with their windows and states, before anything is written."""
@@ -82,6 +84,12 @@ class NightWriter:
                 # Its windows may lie in what is another night now, which is written in its turn.
                 self._remove(plan.subject_id, task.key_ns, (state.start_ns, state.end_ns))
                 del plan.states[task.key_ns]
+
+    def forget(self, plans: Sequence[SubjectPlan]) -> None:
+        """Let go of people of whom everything is done."""
+        for one in plans:
+            self._waiting.pop(one.subject_id, None)
+            self._made.pop(one.subject_id, None)
 
     def take(self, night: NightDone) -> None:
         """Take what came of one task; keep a month, or the rest, of the person."""
@@ -154,11 +162,9 @@ class NightWriter:
         task = night.task
         self._remove(plan.subject_id, task.key_ns, (task.span.start_ns, task.span.end_ns))
         plan.states.pop(task.key_ns, None)
-        self._run = replace(
-            self._run,
-            failed=(*self._run.failed, f"{task.subject_id}, night {task.span.night}: {why}"),
-            oldest_waiting_ns=min(self._run.oldest_waiting_ns or task.span.end_ns, task.span.end_ns),
-        )
+        self._failed.append(f"{task.subject_id}, night {task.span.night}: {why}")
+        oldest_ns = min(self._run.oldest_waiting_ns or task.span.end_ns, task.span.end_ns)
+        self._run = replace(self._run, oldest_waiting_ns=oldest_ns)
 
     def _remove_stale(self, subject_id: str, night: NightDone) -> None:
         """Remove windows that the night has no more, and its row if it has none now."""
@@ -192,10 +198,8 @@ class NightWriter:
         self._changed(subject_id)
 
     def _changed(self, subject_id: str, removed: int = 0) -> None:
-        people = self._run.changed_subjects
-        if subject_id not in people:
-            people = (*people, subject_id)
-        self._run = replace(self._run, changed_subjects=people, removed=self._run.removed + removed)
+        self._people[subject_id] = None
+        self._run = replace(self._run, removed=self._run.removed + removed)
 
     def _note_used(self, uses: Sequence[Use]) -> None:
         if self._ledger is not None and uses:

@@ -16,7 +16,7 @@ from features.night_inputs import (
     nights_with_data,
 )
 from features.night_span import NightSpan, night_key_ns
-from features.night_state import NightState, read_mark, read_states, touched_marks
+from features.night_state import JobMark, NightState, read_mark, read_states, touched_marks
 from store.registry.people import ZoneHistory
 from store.streams import Column, Stream
 from store.timeseries import SampleSource, TimeSeriesStore
@@ -97,29 +97,6 @@ class SubjectPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What there is to do.
-
-    Attributes
-    ----------
-    basis : Basis
-    subjects : list of SubjectPlan
-        People with something to do.
-    is_whole : bool
-        Whether everybody and every night was looked at.
-    """
-
-    basis: Basis
-    subjects: list[SubjectPlan]
-    is_whole: bool
-
-    @property
-    def nights(self) -> int:
-        """How many nights to compute."""
-        return sum(len(one.tasks) for one in self.subjects)
-
-
-@dataclass(frozen=True)
 class People:
     """What the registry knows and nights are made by.
 
@@ -133,6 +110,11 @@ class People:
 
     zones: Mapping[str, ZoneHistory]
     models: Mapping[str, str]
+
+    def digest(self) -> str:
+        """Return a hash of all of it."""
+        zones = [(who, its.from_ns, its.zones) for who, its in sorted(self.zones.items())]
+        return sha256(json.dumps([zones, sorted(self.models.items())]).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +136,8 @@ class Wanted:
     is_all: bool = False
 
 
-def plan_nights(
-    source: SampleSource,
-    store: TimeSeriesStore,
-    people: People,
-    settings_hash: str,
-    wanted: Wanted,
-) -> Plan:
-    """Compare what there is with what rows were made of.
+class Planner:
+    """Knows who has something to do, and plans one person at a time: a plan of everybody would be large.
 
     Parameters
     ----------
@@ -172,22 +148,53 @@ def plan_nights(
         Others are left alone.
     settings_hash : str
         Of the feature settings.
+    wanted : Wanted
     """
-    store_id = source.store_id()
-    done_mark = read_mark(store, store_id)
-    # Marked before anything is read: what is written meanwhile is found by the next run.
-    mark = source.written_since(NEWEST, NIGHT_MAKERS).mark
-    news = _written(source, done_mark) if done_mark else None
-    basis = Basis(settings_hash, store_id, mark, code_version())
-    found: list[SubjectPlan] = []
-    for subject_id in wanted.subjects or _everybody(source):
-        if subject_id in people.zones:
-            spans = nights_with_data(source, subject_id, people.zones[subject_id])
-            touched = _touched(subject_id, spans, news or _written(source, 0, subject_id))
-            one = _plan_subject(store, subject_id, spans, touched, (basis, people.models), wanted)
-            if one.tasks or one.vanished:
-                found.append(one)
-    return Plan(basis, found, is_whole=wanted.subjects is None and wanted.since is None)
+
+    def __init__(
+        self,
+        source: SampleSource,
+        store: TimeSeriesStore,
+        people: People,
+        settings_hash: str,
+        wanted: Wanted,
+    ) -> None:
+        self._source, self._store, self._people, self._wanted = source, store, people, wanted
+        store_id = source.store_id()
+        self.done = read_mark(store, store_id)
+        # Marked before anything is read: what is written meanwhile is found by the next run.
+        mark = source.written_since(NEWEST, NIGHT_MAKERS).mark
+        self._news = _written(source, self.done.mark) if self.done.mark else None
+        self.basis = Basis(settings_hash, store_id, mark, code_version())
+        said = f"{settings_hash} {code_version()} {people.digest()}"
+        self._made_by = sha256(said.encode()).hexdigest()[:16]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everybody and every night is looked at."""
+        return self._wanted.subjects is None and self._wanted.since is None
+
+    @property
+    def mark_after(self) -> JobMark:
+        """What holds when everything was brought up to date."""
+        return JobMark(self.basis.mark, self._made_by)
+
+    def subjects(self) -> list[str]:
+        """Return who may have something to do: everybody, or those with news if nothing else has changed."""
+        if self._wanted.subjects is not None:
+            chosen = list(dict.fromkeys(self._wanted.subjects))
+        elif self._news is not None and not self._wanted.is_all and self.done.made_by == self._made_by:
+            chosen = sorted({who for news in self._news.values() for who in news.stretches})
+        else:
+            chosen = sorted({who for stream in NIGHT_MAKERS for who in self._source.subjects(stream)})
+        return [who for who in chosen if who in self._people.zones]
+
+    def plan(self, subject_id: str) -> SubjectPlan:
+        """Compare what there is of a person with what the rows were made of."""
+        spans = nights_with_data(self._source, subject_id, self._people.zones[subject_id])
+        touched = _touched(subject_id, spans, self._news or _written(self._source, 0, subject_id))
+        made_by = self.basis, self._people.models
+        return _plan_subject(self._store, subject_id, spans, touched, made_by, self._wanted)
 
 
 def followers(one: SubjectPlan) -> list[NightTask]:
@@ -206,10 +213,6 @@ def week_hash(states: Mapping[int, NightState], night: date) -> str:
     before = (states.get(key_ns - k * NS_PER_DAY) for k in range(1, NIGHTS_BACK + 1))
     said = " ".join(state.own_hash if state is not None and state.has_row else "-" for state in before)
     return sha256(said.encode()).hexdigest()[:16]
-
-
-def _everybody(source: SampleSource) -> list[str]:
-    return sorted({who for stream in NIGHT_MAKERS for who in source.subjects(stream)})
 
 
 def _written(source: SampleSource, mark: int, subject_id: str | None = None) -> dict[int, Written]:

@@ -11,6 +11,7 @@ from features.cli import keep_reports, run_features_command
 from ingest.ledger_cli import check_ledger
 from models.cli import run_flags_command
 from store.command import finish, note, open_installation, say
+from store.errors import DeviceError
 
 if TYPE_CHECKING:
     from store.installation import Installation
@@ -46,15 +47,21 @@ def run_due(  # noqa: PLR0917 - each an option
     while True:
         now_ns = installation.clock.now_ns()
         is_due = checked_ns is None or now_ns - checked_ns > LEDGER_EVERY_H * 3600 * 10**9
-        reports = _round(installation, workers, ledger_days if is_due else 0)
-        checked_ns = now_ns if is_due else checked_ns
-        keep_reports(reports, summary, metrics)
-        failed = tuple(f"{report.job}: {sentence}" for report in reports for sentence in report.failed)
-        _show(reports, output)
-        if not watch:
-            break
-        for sentence in failed:
-            note(sentence)
+        try:
+            reports = _round(installation, workers, ledger_days if is_due else 0)
+        except DeviceError as error:  # a store that cannot be reached just now
+            if not watch:
+                raise
+            note(str(error))
+        else:
+            checked_ns = now_ns if is_due else checked_ns
+            keep_reports(reports, summary, metrics)
+            failed = tuple(f"{report.job}: {sentence}" for report in reports for sentence in report.failed)
+            _show(reports, output)
+            if not watch:
+                break
+            for sentence in failed:
+                note(sentence)
         asyncio.run(installation.clock.sleep(60 * every))
     finish(failed)
 

@@ -38,6 +38,8 @@ LAYOUT = 1
 ABOUT = "_evenkeel"
 _OPEN_FILES = 32
 """Footers kept: a night reads the month it lies in, and so does the next one."""
+_KNOWN_SUBJECTS = 2
+"""People whose files are known at a time: a year of six streams of one takes 12 MB, and jobs go one by one."""
 # Arrow and fsspec come without complete types.
 _arrow: Any = cast("Any", pa)
 _parquet: Any = cast("Any", pq)
@@ -79,6 +81,8 @@ class LakeNote:
     store_id, mark : str, int
         The store it was made from, and its mark up to which it was.
     subjects : mapping of subject id to mapping of stream name to (first_ns, last_ns)
+    changed : mapping of subject id to int
+        Revision of the lake in which something of the subject changed last.
     """
 
     lake_id: str
@@ -88,6 +92,7 @@ class LakeNote:
     subjects: dict[str, dict[str, tuple[int, int]]] = field(
         default_factory=dict[str, dict[str, tuple[int, int]]]
     )
+    changed: dict[str, int] = field(default_factory=dict[str, int])
 
 
 class LakeFiles:
@@ -206,7 +211,7 @@ class Lake:
             raise ConfigError(f"There is no lake in {url}; make one: evenkeel lake sync {url}")
         self._note = note
         self._lock = threading.Lock()
-        self._of_subject = functools.lru_cache(64)(self._files.read_files)
+        self._of_subject = functools.lru_cache(_KNOWN_SUBJECTS)(self._files.read_files)
         self._opened = functools.lru_cache(_OPEN_FILES)(self._files.parquet)
 
     def read(
@@ -252,6 +257,8 @@ class Lake:
         names = tuple(f"stream={stream.name}/" for stream in streams)
         found: dict[str, NDArray[np.int64]] = {}
         for who in self._note.subjects if subject_id is None else [subject_id]:
+            if self._note.changed.get(who, revision) <= mark:
+                continue
             rows = [
                 (hour_of(key) * NS_PER_HOUR, (hour_of(key) + 1) * NS_PER_HOUR, at)
                 for name, file in self._of_subject(who).items()

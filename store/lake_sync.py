@@ -102,6 +102,9 @@ def sync_lake(
             progress(worked, len(todo))
         files.write_files(subject_id, known)
         note.subjects[subject_id] = _extents(known)
+        note.changed[subject_id] = max(
+            (at for file in known.values() for _, _, at in file.hours.values()), default=0
+        )
         if ledger is not None:
             done = replace(done, failed=(*done.failed, *_against_ledger(ledger, subject_id, known)))
     if not todo:

@@ -2,6 +2,8 @@
 
 import random
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -11,8 +13,18 @@ from configs.settings import FeatureSettings
 from features import executors, night_work, plan
 from features.executors import PoolCrew, SerialCrew
 from features.job import run_features
+from features.night_inputs import nights_with_data
 from features.night_span import NightSpan, night_key_ns
-from features.night_state import NIGHT_STATE, read_states, touched_marks
+from features.night_state import (
+    EVERYBODY,
+    JOB_MARK,
+    NIGHT_STATE,
+    JobMark,
+    mark_batch,
+    read_mark,
+    read_states,
+    touched_marks,
+)
 from features.night_work import NightDone
 from features.nights import NIGHT_STREAM
 from features.plan import NightTask
@@ -20,8 +32,8 @@ from features.windows import WINDOW_STREAM
 from store.errors import DataError
 from store.installation import Installation
 from store.nights import local_ns
-from store.streams import ACTIVITY_EPOCH, RR_INTERVAL
-from store.timeseries import Batch
+from store.streams import ACTIVITY_EPOCH, RR_INTERVAL, Stream
+from store.timeseries import NO_SENSOR, Batch
 from store.units import NS_PER_S
 
 FIRST = date(2026, 3, 25)  # the clocks change in the fourth of these nights
@@ -203,9 +215,15 @@ def test_a_killed_run_is_taken_up_where_it_was(store, registry, subject, tmp_pat
     store.write(batches)
 
     class Dying(SerialCrew):
-        def run(self, tasks, models):
-            yield from list(super().run(tasks[:4], models))
-            raise KeyboardInterrupt
+        @contextmanager
+        def at_work(self, models):
+            with super().at_work(models) as compute:
+
+                def some(tasks):
+                    yield from compute(tasks[:4])
+                    raise KeyboardInterrupt
+
+                yield some
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("features.night_writer.NIGHTS_A_WRITE", 2)
@@ -282,6 +300,60 @@ def test_a_run_of_some_nights_leaves_the_others_to_be_found(store, registry, sub
     assert run(store, registry).nights == 0
 
 
+def test_who_has_no_news_is_not_even_looked_at(store, registry, subject, clock, monkeypatch):
+    registry.people.add_subject("S2", "Europe/Berlin")
+    first = night_batches(0, hours=1)
+    store.write([*first, *(replace(batch, subject_id="S2") for batch in first)])
+    run(store, registry)
+    looked: list[str] = []
+
+    def noting(source, subject_id, zones):
+        looked.append(subject_id)
+        return nights_with_data(source, subject_id, zones)
+
+    monkeypatch.setattr(plan, "nights_with_data", noting)
+    assert (run(store, registry).nights, looked) == (0, [])
+    store.write([replace(batch, subject_id="S2") for batch in night_batches(1, hours=1)])
+    assert (run(store, registry).nights, set(looked)) == (2, {"S2"})  # movement of a day is seen by two
+    registry.people.move_subject("S1", "Pacific/Auckland", from_ns=clock.now_ns() + 1)
+    run(store, registry)
+    assert set(looked) == {"S1", "S2"}
+
+
+def test_what_a_run_of_some_people_left_is_found(store, registry, subject, monkeypatch):
+    """Nothing was written to the store since, so that only the mark can tell."""
+    store.write(night_batches(0, hours=1))
+    run(store, registry)
+    honest = night_work.compute_night
+    monkeypatch.setattr(night_work, "compute_night", lambda *_: 1 / 0)
+    assert len(run(store, registry, subjects=["S1"], is_all=True).failed) == 1
+    monkeypatch.setattr(night_work, "compute_night", honest)
+    assert run(store, registry).nights == 1
+    assert read_mark(store, store.store_id()).made_by
+
+
+def test_a_mark_of_an_older_version_says_nothing_of_what_made_it(installation):
+    older = Stream("job_mark", "", JOB_MARK.columns[:2], family="features")
+    with installation.timeseries() as store:
+        values = {"store_id": np.array([store.store_id()], object), "mark": np.array([5])}
+        store.write([Batch(older, EVERYBODY, NO_SENSOR, np.zeros(1, np.int64), values)])
+    with installation.timeseries() as store:
+        assert read_mark(store, store.store_id()) == JobMark(5, "")
+        store.write([mark_batch(store.store_id(), JobMark(6, "x"))])
+        assert read_mark(store, store.store_id()) == JobMark(6, "x")
+
+
+def test_people_are_planned_some_at_a_time(store, registry, subject, monkeypatch):
+    registry.people.add_subject("S2", "Europe/Berlin")
+    batches = [batch for day in range(3) for batch in night_batches(day, hours=0.5)]
+    store.write([*batches, *(replace(batch, subject_id="S2") for batch in batches)])
+    monkeypatch.setattr("features.job.GROUP_NIGHTS", 1)
+    told: list[tuple[str, int, int]] = []
+    done = run(store, registry, progress=lambda *said: told.append(said))
+    assert told == [("S1" if k < 4 else "S2", k, 6) for k in range(1, 7)]
+    assert (done.nights, done.changed_subjects) == (6, ("S1", "S2"))
+
+
 def test_marks_touch_the_nights_around_them():
     spans = [NightSpan(FIRST, "UTC", 100 * k, 100 * k + 100) for k in range(4)]
     stretches = np.array([(150, 160, 7), (195, 205, 9), (390, 395, 3), (500, 600, 4)])
@@ -298,14 +370,11 @@ def test_whose_worker_dies_alone_is_named_and_no_other(monkeypatch):
     spans = [NightSpan(FIRST + timedelta(days=k), "UTC", k, k + 1) for k in range(6)]
     tasks = [NightTask("S1", span) for span in spans]
 
-    class Pool:
+    class Processes:
         def __init__(self) -> None:
             self.is_broken = False
 
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
+        def shutdown(self, **_):
             pass
 
         def submit(self, _work, task):
@@ -317,7 +386,8 @@ def test_whose_worker_dies_alone_is_named_and_no_other(monkeypatch):
                 future.set_result(NightDone(task, input_hash="fine"))
             return future
 
-    monkeypatch.setattr(executors, "_pool", lambda *_: Pool())
-    found = list(PoolCrew(None, SETTINGS, 2).run(tasks, {}))
+    monkeypatch.setattr(executors, "_processes", lambda *_: Processes())
+    with PoolCrew(None, SETTINGS, 2).at_work({}) as compute:
+        found = list(compute(tasks))
     assert sorted(night.task.span.start_ns for night in found) == list(range(6))
     assert [night.task for night in found if night.failure] == [tasks[3]]

@@ -16,7 +16,7 @@ from features.job import run_features, sensor_models
 from features.night_source import SourcePlace
 from features.nights import NIGHT_STREAM
 from store.clock import SystemClock
-from store.errors import BusyError, UnknownError
+from store.errors import BusyError, StoreUnavailableError, UnknownError
 from store.job_report import JobReport, metrics_text, write_json
 from store.registry.leases import LASTS_S, has_ended, this_process
 from store.timeseries import Batch
@@ -135,6 +135,30 @@ def test_what_is_due_is_done_in_order_and_reported(
     assert "evenkeel_job_ended_timestamp_seconds" in metrics.read_text()
     again = CliRunner().invoke(evenkeel.app, words)
     assert json.loads(summary.read_text())["flags"]["people"] == 0, again.output
+
+
+def test_a_store_that_cannot_be_reached_ends_no_watch(installation, registry, monkeypatch):
+    monkeypatch.setenv("EVENKEEL_HOME", str(installation.home))
+    rounds: list[str] = []
+
+    def one_round(*_):
+        rounds.append("asked")
+        if len(rounds) == 1:
+            raise StoreUnavailableError("The store at nowhere does not answer; start it")
+        return [JobReport("features", "j", 0, 1, {"nights": 7})]
+
+    async def pause(_clock, seconds):
+        assert seconds == 900
+        if len(rounds) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("models.due_cli._round", one_round)
+    monkeypatch.setattr(SystemClock, "sleep", pause)
+    done = CliRunner().invoke(evenkeel.app, ["run-due", "--watch"])
+    assert "nowhere does not answer" in done.output
+    assert "features: nights 7, failed 0" in done.output
+    rounds.clear()
+    assert isinstance(CliRunner().invoke(evenkeel.app, ["run-due"]).exception, StoreUnavailableError)
 
 
 def test_a_run_that_finds_another_at_work_says_so_with_status_3(installation, registry, subject, monkeypatch):

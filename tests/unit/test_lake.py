@@ -10,7 +10,7 @@ from configs.settings import FeatureSettings
 from features.job import run_features
 from features.nights import NIGHT_STREAM
 from store.errors import ConfigError
-from store.lake import Lake, file_name, months
+from store.lake import Lake, LakeFiles, file_name, months
 from store.lake_sync import check_lake, sync_lake
 from store.ledger import open_ledger
 from store.ledger_digest import HourCounters, sample_digest, total_of
@@ -97,6 +97,28 @@ def test_only_months_that_changed_are_written(store, lake):
         assert after.store_id() == identity
         changed = after.written_since(mark, [RR_INTERVAL]).of("S1")
         assert [row[0] for row in changed.tolist()] == [int(t_ns[0]) // HOUR_NS * HOUR_NS]
+
+
+def test_only_people_with_news_are_read_for_what_changed(store, lake, monkeypatch):
+    fill(store)
+    t_ns = np.array([local_ns(FIRST, 3, "UTC")])
+    store.write([Batch(RR_INTERVAL, "S2", "A", t_ns, {"rr_ms": np.array([801.0])})])
+    sync_lake(store, lake)
+    with Lake(lake) as opened:
+        mark = opened.written_since(0, [RR_INTERVAL]).mark
+    store.write([Batch(RR_INTERVAL, "S2", "A", t_ns + HOUR_NS, {"rr_ms": np.array([802.0])})])
+    sync_lake(store, lake)
+    asked: list[str] = []
+    honest = LakeFiles.read_files
+
+    def noting(files, subject_id):
+        asked.append(subject_id)
+        return honest(files, subject_id)
+
+    monkeypatch.setattr(LakeFiles, "read_files", noting)
+    with Lake(lake) as opened:
+        assert list(opened.written_since(mark, [RR_INTERVAL]).stretches) == ["S2"]
+    assert asked == ["S2"]
 
 
 def test_an_interrupted_synchronisation_is_taken_up(store, lake, monkeypatch):
