@@ -39,7 +39,7 @@ ABOUT = "_evenkeel"
 _OPEN_FILES = 32
 """Footers kept: a night reads the month it lies in, and so does the next one."""
 _KNOWN_SUBJECTS = 2
-"""People whose files are known at a time: a year of six streams of one takes 12 MB, and jobs go one by one."""
+"""People whose files are known at a time: a year of six streams takes 12 MB, and jobs go one by one."""
 # Arrow and fsspec come without complete types.
 _arrow: Any = cast("Any", pa)
 _parquet: Any = cast("Any", pq)
