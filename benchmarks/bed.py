@@ -2,8 +2,9 @@
 
 Told `send HZ COUNT` on standard input, every strap sends so many packets at that rate and then no more, its
 sequence number advancing whether somebody listens or not; a later order takes the place of an earlier one.
-Says on standard output, a line each: where it is (JSON), `all` once every strap was listened to at the same
-time, `sent` when it has sent. Ends with its input.
+Told `leave`, it waits until no program uses the Bluetooth service. Says on standard output, a line each:
+where it is (JSON), `all` once every strap was listened to at the same time, `sent` when it has sent, `left`
+when no program is left. Ends with its input.
 """
 
 import asyncio
@@ -68,6 +69,11 @@ class Bed:
         """Let every strap send, and nothing that it was told to before."""
         print("send", hz, count, file=self._stdin(), flush=True)
 
+    def wait_until_left(self) -> None:
+        """Wait until the Bluetooth service has let go of every program that used it and died."""
+        print("leave", file=self._stdin(), flush=True)
+        self.wait_for("left")
+
     def wait_for(self, word: str) -> None:
         """Wait until it says so; raises `RuntimeError` if it ends instead."""
         while (said := self._line()) != word:
@@ -118,6 +124,9 @@ async def _serve(count: int, log: IO[bytes]) -> None:
             telling = work.create_task(_tell_when_all_are_heard(straps))
             sending = work.create_task(asyncio.sleep(0))
             while order := (await orders.readline()).split():
+                if order == [b"leave"]:
+                    await _until_left(bluetooth)
+                    continue
                 sending.cancel()
                 await asyncio.wait({sending})
                 sending = work.create_task(sender.send(float(order[1]), int(order[2])))
@@ -136,6 +145,12 @@ async def _tell_when_all_are_heard(straps: Sequence[VirtualStrap]) -> None:
     while not all(strap.battery_subscribed for strap in straps):  # noqa: ASYNC110 - a strap has no event
         await asyncio.sleep(0.05)
     _say("all")
+
+
+async def _until_left(bluetooth: VirtualBluetooth) -> None:
+    while bluetooth.bluez.clients:  # noqa: ASYNC110 - a service has no event
+        await asyncio.sleep(0.005)
+    _say("left")
 
 
 class _Sender:

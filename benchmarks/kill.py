@@ -2,6 +2,11 @@
 
 Every packet carries its number, its strap notes when it was sent and whether somebody listened, and after
 each kill the spool is looked at: what was in it then has to be in the store at the end, once and in order.
+
+A collector that dies while it subscribes is subscribed all the same, until the Bluetooth service notices that
+nobody is there: it answers a request a moment after the one who made it was killed. What a strap sends then
+is heard by no collector, living or dead. So each next one starts once the service has let go of the one
+before, and only what was sent between a start and the kill that follows is held against a collector.
 """
 
 import random
@@ -45,8 +50,8 @@ class _Killed:
 
     Attributes
     ----------
-    at_ns : list of int
-        Monotonic time of each, and of the stop of the last collector.
+    lives_ns : list of (int, int)
+        When each collector was started and killed, the last one stopped, on the monotonic clock.
     spooled : list of set of int
         Sequence numbers of each strap that were ever found in the spool.
     restarts : int
@@ -54,7 +59,7 @@ class _Killed:
     """
 
     spooled: list[set[int]]
-    at_ns: list[int] = field(default_factory=list[int])
+    lives_ns: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     restarts: int = 0
 
 
@@ -120,15 +125,17 @@ def _kill_again_and_again(worn: Bed, folder: Path, store: _Store, count: int) ->
     worn.send(PACKETS_PER_S, FOR_EVER)
     for number in range(count):
         killed.restarts += store.set_down(is_down=_is_down(number, count))
+        started_ns = time.monotonic_ns()
         with collector(environ, folder / "log") as running:
             time.sleep(chance.uniform(SHORTEST_LIFE_S, LONGEST_LIFE_S))
-            killed.at_ns.append(time.monotonic_ns())
+            killed.lives_ns.append((started_ns, time.monotonic_ns()))
             running.kill()
             running.wait()
+        worn.wait_until_left()
         for ever, now in zip(killed.spooled, _in_spool(home, len(worn.addresses)), strict=True):
             ever.update(now)
     killed.restarts += store.set_down(is_down=False)
-    killed.at_ns.append(_end_well(environ, folder / "log"))
+    killed.lives_ns.append(_end_well(environ, folder / "log"))
     return killed
 
 
@@ -138,8 +145,9 @@ def _is_down(number: int, count: int) -> bool:
     return number % stretch >= stretch / 2
 
 
-def _end_well(environ: Mapping[str, str], log: Path) -> int:
-    """Let a last collector live, end it as a service manager does, and forward the rest; return when."""
+def _end_well(environ: Mapping[str, str], log: Path) -> tuple[int, int]:
+    """Let a last collector live, end it as a service manager does, and forward the rest; return its life."""
+    started_ns = time.monotonic_ns()
     with collector(environ, log) as running:
         time.sleep(LAST_LIFE_S)
         stopped_ns = time.monotonic_ns()
@@ -147,7 +155,7 @@ def _end_well(environ: Mapping[str, str], log: Path) -> int:
     with collector(environ, log, "--drain") as draining:
         if draining.wait(STOP_TIMEOUT_S):
             raise SystemExit(log.read_text()[-2000:])
-    return stopped_ns
+    return started_ns, stopped_ns
 
 
 def _in_spool(home: Path, straps: int) -> list[set[int]]:
@@ -168,19 +176,20 @@ def _in_spool(home: Path, straps: int) -> list[set[int]]:
 
 def _rows(sent: list[Sent], killed: _Killed, store: TimeSeriesStore) -> list[Row]:
     held = [stored(store, f"V{k}") for k in range(len(sent))]
-    at_ns = np.array(killed.at_ns)
+    lives_ns = np.array(killed.lives_ns)
     accounts = [
-        _account(each, sequence, at_ns, spooled)
+        account(each, sequence, lives_ns, spooled)
         for each, (sequence, _), spooled in zip(sent, held, killed.spooled, strict=True)
     ]
     total = {name: sum(account[name] for account in accounts) for name in accounts[0]}
     intervals = sum(abs(count - len(sequence)) for sequence, count in held)
     youngest_ms = max(account["late_ms"] for account in accounts)
     return [
-        Row("kill -9 of the collector", len(at_ns) - 1, "kills"),
-        Row("of them while straps were streaming", _while_streaming(sent, at_ns[:-1]), "kills"),
+        Row("kill -9 of the collector", len(lives_ns) - 1, "kills"),
+        Row("of them while straps were streaming", _while_streaming(sent, lives_ns[:-1, 1]), "kills"),
         Row("kill -9 and restart of the store meanwhile", killed.restarts, "restarts", RESTARTS, "higher"),
         Row("notifications while a collector lived", total["notified"], "notifications"),
+        Row("sent after its death, before the service let go", total["dead"], "notifications"),
         Row("found in the spool after a kill", sum(map(len, killed.spooled)), "notifications"),
         Row("of them not stored in the end", total["spooled_lost"], "notifications", 0),
         Row("sent 0.25 s or more before a kill, not stored", total["lost"], "notifications", 0),
@@ -194,21 +203,31 @@ def _rows(sent: list[Sent], killed: _Killed, store: TimeSeriesStore) -> list[Row
     ]
 
 
-def _account(
-    sent: Sent, sequence: NDArray[np.int64], at_ns: NDArray[np.int64], spooled: set[int]
+def account(
+    sent: Sent, sequence: NDArray[np.int64], lives_ns: NDArray[np.int64], spooled: set[int]
 ) -> dict[str, int]:
-    """Compare what a strap sent with what is stored of it."""
+    """Compare what a strap sent with what is stored of it.
+
+    Parameters
+    ----------
+    sent : Sent
+    sequence : (n,) int64
+        As stored, by time.
+    lives_ns : (m, 2) int64
+        When each collector was started and when it was killed; nobody was subscribed at any of the starts.
+    spooled : set of int
+        Sequence numbers that were found in the spool after a kill.
+    """
+    life = np.searchsorted(lives_ns[:, 0], sent.sent_ns, side="right") - 1
+    left_ns = np.where(life >= 0, lives_ns[life, 1] - sent.sent_ns, 0)
     has_listener = sent.listeners > 0
-    began_ns = np.maximum.accumulate(np.where(_begins(has_listener), sent.sent_ns, 0))
-    # Who listens since then is dead from the next kill on, though the strap hears of that a little later.
-    after_kills = np.append(at_ns, np.iinfo(np.int64).max)
-    left_ns = after_kills[np.searchsorted(at_ns, began_ns)] - sent.sent_ns
     notified = has_listener & (left_ns > 0)
     missing = notified & ~np.isin(sent.sequence, sequence)
     is_near = left_ns < UNDER_WAY_NS
-    ended = np.flatnonzero(_begins(~has_listener))[1:]
+    is_lost_link = notified[:-1] & ~has_listener[1:] & (left_ns[1:] > 0) & (life[1:] == life[:-1])
     return {
         "notified": int(notified.sum()),
+        "dead": int((has_listener & ~notified).sum()),
         "spooled_lost": len(spooled - set(sequence.tolist())),
         "lost": int((missing & ~is_near).sum()),
         "under_way": int((missing & is_near).sum()),
@@ -216,13 +235,8 @@ def _account(
         "twice": len(sequence) - len(np.unique(sequence)),
         "disorder": int((np.diff(sequence) < 0).sum()),
         "invented": int((~np.isin(sequence, sent.sequence[has_listener])).sum()),
-        "links_lost": int((left_ns[ended] > 0).sum()),
+        "links_lost": int(is_lost_link.sum()),
     }
-
-
-def _begins(holds: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Say where a run of true values begins."""
-    return holds & ~np.append(False, holds[:-1])
 
 
 def _while_streaming(sent: list[Sent], at_ns: NDArray[np.int64]) -> int:

@@ -34,6 +34,8 @@ from bumble import att, hci
 from bumble.core import AdvertisingData
 from bumble.device import Connection
 from bumble.gatt import Characteristic, CharacteristicValue, Service
+from dbus_fast import Message
+from dbus_fast.aio.message_bus import MessageBus
 
 from ingest.collector import Collector
 from ingest.decoders.battery import LEVEL_UUID, decode_battery
@@ -536,6 +538,31 @@ async def test_a_connection_outlives_its_client_and_can_be_closed(strap: Virtual
     await until(lambda: not strap.connected)
     async with connected():
         assert strap.connected
+
+
+async def test_a_client_that_dies_while_it_subscribes_is_subscribed_until_it_is_let_go(
+    bluetooth: VirtualBluetooth, strap: VirtualStrap
+) -> None:
+    """A request outlives the one who made it: the strap sends to nobody for a moment."""
+    async with connected() as client:
+        bus = await MessageBus(bus_address=bluetooth.address).connect()
+        name = bus.unique_name
+        measured = client.services.get_characteristic(MEASUREMENT_UUID)
+        assert measured is not None
+        bluetooth.air.latency_s = 0.02  # so that each step lasts long enough to be seen
+        await bus.send(
+            Message(
+                destination="org.bluez",
+                path=measured.obj[0],
+                interface="org.bluez.GattCharacteristic1",
+                member="StartNotify",
+            )
+        )
+        bus.disconnect()
+        await until(lambda: strap.subscribed)
+        assert name in bluetooth.bluez.clients
+        await until(lambda: name not in bluetooth.bluez.clients)
+        assert not strap.subscribed
 
 
 async def test_a_bus_that_dies_takes_every_link_along(

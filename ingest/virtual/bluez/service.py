@@ -37,11 +37,14 @@ class BlueZ:
     adapters : list of Adapter
     calls : Counter of str
         How often each method was called, such as ``Connect``.
+    clients : set of str
+        Bus names of the programs that called, until they have left the bus and nothing is done for them.
     """
 
     def __init__(self, air: Air, behaviour: Behaviour, adapter_addresses: tuple[str, ...]) -> None:
         self.behaviour = behaviour
         self.calls: Counter[str] = Counter()
+        self.clients: set[str] = set()
         self.adapters: list[Adapter] = []
         self._air = air
         self._addresses = adapter_addresses
@@ -115,6 +118,7 @@ class BlueZ:
             and message.interface not in _ANSWERED_BY_THE_LIBRARY
         ):
             self.calls[message.member or ""] += 1
+            self.clients.add(message.sender or "")
             self._run(self._answer(message))
             return True
         return None
@@ -138,5 +142,8 @@ class BlueZ:
             self._send(Message.new_method_return(call, signature, body))
 
     async def _forget_client(self, client: str) -> None:
-        for adapter in list(self.adapters):
-            await adapter.forget_client(client)
+        try:
+            for adapter in list(self.adapters):
+                await adapter.forget_client(client)
+        finally:
+            self.clients.discard(client)
