@@ -28,11 +28,17 @@ from dashboard.figures import (
 )
 from dashboard.markers import Marker, Series
 from dashboard.words import clock_text, day_text, digits_apart
-from store.registry.assessments import INSTRUMENTS, Assessment
+from store.instruments import INSTRUMENTS
+from store.registry.assessments import Assessment
 
 _TOP_PX = 18
-_SCALES = (("PHQ-9", LINE, "circle", "solid"), ("GAD-7", "#8f5aa8", "square", "dot"))
-"""How the lines of scales look; those of others look like the first."""
+_SCALES = {
+    "PHQ-9": (LINE, "circle", "solid"),
+    "GAD-7": ("#8f5aa8", "square", "dot"),
+    "MADRS": ("#20303c", "triangle-up", "dash"),
+    "YMRS": ("#b4531d", "diamond", "dashdot"),
+}
+"""How the lines of scales look: a colour, a shape and a dash each."""
 
 
 def band_outline(
@@ -108,8 +114,9 @@ def assessments_figure(
 ) -> Figure:
     """Draw the totals of scales as steps on the axis of the nights, each as a share of its highest."""
     traces = [
-        _scale_trace([each for each in assessments if each.instrument == name], at)
-        for at, name in enumerate(sorted({each.instrument for each in assessments}, key=_scale_order))
+        _scale_trace([each for each in assessments if each.instrument == name])
+        for name in _SCALES
+        if any(each.instrument == name for each in assessments)
     ]
     lines, heads = vertical_marks(marks, days)
     yaxis = value_axis("% of highest") | {"range": [0, 100], "tickvals": [0, 25, 50, 75, 100]}
@@ -117,14 +124,10 @@ def assessments_figure(
     return {"data": traces, "layout": drawn | {"margin": drawn["margin"] | {"t": _TOP_PX}}}
 
 
-def _scale_order(name: str) -> tuple[bool, str]:
-    return name != "PHQ-9", name
-
-
-def _scale_trace(assessments: Sequence[Assessment], at: int) -> dict[str, Any]:
+def _scale_trace(assessments: Sequence[Assessment]) -> dict[str, Any]:
     name = assessments[0].instrument
     highest = INSTRUMENTS[name].highest_total
-    _, color, symbol, dash = next((s for s in _SCALES if s[0] == name), _SCALES[at % len(_SCALES)])
+    color, symbol, dash = _SCALES[name]
     return trace(
         [each.on.isoformat() for each in assessments],
         [100 * each.total / highest for each in assessments],

@@ -16,7 +16,8 @@ from dashboard.routes import ROLES, flag_path
 from dashboard.trend_figures import assessments_figure, band_words, series_figure
 from dashboard.words import MISSING, date_text, day_text, number_text, percent_text, sentence_case
 from features.specs import spec_named
-from store.registry.assessments import INSTRUMENTS, Assessment
+from store.instruments import INSTRUMENTS
+from store.registry.assessments import Assessment
 from store.registry.flags import StoredFlag
 
 _KEYS = ("hrv", "heart", "sleep", "timing", "activity")

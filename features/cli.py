@@ -203,7 +203,11 @@ def export(
                 installation.clock.now_ns(),
                 simulated=simulated,
                 ledger=open_ledger(installation.home, installation.clock),
+                assessments=registry.assessments.all(),
             )
         except OSError as error:
             cannot_write(directory, error)
-    say(f"{done.nights:,} nights of {done.subjects} subjects in {directory}: {', '.join(done.files)}")
+    say(
+        f"{done.nights:,} nights of {done.subjects} subjects and {done.assessments:,} assessments in "
+        f"{directory}: {', '.join(done.files)}"
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from store.cli import subject_app
-from store.command import EXIT_PARTLY, note, open_installation, say
+from store.command import EXIT_PARTLY, finish, note, open_installation, say
 
 if TYPE_CHECKING:
     from store.registry.annotations import Annotation
@@ -138,46 +138,89 @@ def assessment_add(
 
     new = scored(subject_id, instrument, on, items=items, total=total)
     with open_installation(context).registry() as registry:
-        count = registry.assessments.put([new], by=OPERATOR, is_correction=correct)
-        if count:
+        is_new = registry.assessments.put(new, by=OPERATOR, is_correction=correct)
+        if is_new:
             registry.audit.append(
                 OPERATOR,
                 "assessment",
                 subject_id=subject_id,
                 detail=f"{new.instrument} {new.on}: {new.total}",
             )
-    say(f"{new.instrument} of {subject_id} on {new.on}: {new.total}{'' if count else ', held already'}")
+    say(f"{new.instrument} of {subject_id} on {new.on}: {new.total}{'' if is_new else ', held already'}")
 
 
 @assessment_app.command("import")
 def assessment_import(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV: subject_id, instrument, on, and items, total or both.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV: subject_id, instrument, on, and items, total or both. Or .json, .ndjson: FHIR "
+            "QuestionnaireResponse, R4 or R5."
+        ),
+    ],
     correct: Annotated[bool, typer.Option(help="Replace what is held of the same days.")] = False,
 ) -> None:
-    """Record the scales of a file, all of them or none."""
-    from store.registry.assessments import read_assessments
+    """Record the scales of a file; importing it again changes nothing.
 
-    read = read_assessments(file)
+    A row that cannot be used is named, and loses no other. Exit status 3: there was one.
+    """
+    from store.assessment_files import read_assessments
+
     with open_installation(context).registry() as registry:
-        count = registry.assessments.put(read, by=OPERATOR, is_correction=correct)
-        registry.audit.append(
-            OPERATOR, "assessment-import", detail=f"{count} of {len(read)} from {file.name}"
+
+        def zone_at(subject_id: str, t_ns: int) -> str:
+            registry.people.subject(subject_id)
+            return registry.people.zone_history(subject_id).at(t_ns)
+
+        found = read_assessments(file, zone_at)
+        taken = registry.assessments.put_each(
+            [each for _, each in found.read], by=OPERATOR, is_correction=correct
         )
-    say(f"{count} of {len(read)} assessments are new")
+        refused = [f"{found.read[at][0]}: {why}" for at, why in taken.refused]
+        rejected = (*found.rejected, *refused)
+        total = len(found.read) + len(found.rejected)
+        detail = f"{taken.count} of {total} from {file.name}, {len(rejected)} refused"
+        registry.audit.append(OPERATOR, "assessment-import", detail=detail)
+        # Whom a refused row names may be somebody's name: the log says where it stood.
+        for sentence in rejected:
+            where = f"{file.name}, {sentence.split(':')[0]}"
+            registry.audit.append(OPERATOR, "assessment-import", is_allowed=False, detail=where)
+    say(f"{taken.count} of {total} assessments are new, {len(rejected)} refused")
+    finish(rejected)
 
 
 @assessment_app.command("list")
-def assessment_list(context: typer.Context, subject_id: _SubjectId, output: _Format = "text") -> None:
-    """List a person's scales, by day."""
+def assessment_list(
+    context: typer.Context,
+    subject_id: Annotated[
+        str | None, typer.Argument(metavar="[SUBJECT]", help="Whose: a subject's id; without it everybody's.")
+    ] = None,
+    output: _Format = "text",
+) -> None:
+    """List scales, by person and day."""
     with open_installation(context).registry() as registry:
-        registry.people.subject(subject_id)
-        held = registry.assessments.of_subject(subject_id)
+        if subject_id is None:
+            held = registry.assessments.all()
+        else:
+            registry.people.subject(subject_id)
+            held = registry.assessments.of_subject(subject_id)
+        registry.audit.append(OPERATOR, "view", subject_id=subject_id or "", detail="assessments")
     rows = [
-        {"instrument": a.instrument, "on": a.on.isoformat(), "total": a.total, "items": a.items} for a in held
+        {
+            "subject_id": a.subject_id,
+            "instrument": a.instrument,
+            "on": a.on.isoformat(),
+            "total": a.total,
+            "items": a.items,
+        }
+        for a in held
     ]
-    lines = [f"{a.on}  {a.instrument}  {a.total}  {' '.join(map(str, a.items))}".rstrip() for a in held]
-    _show(rows, lines or [f"None of {subject_id} yet"], output)
+    lines = [
+        f"{a.subject_id}  {a.on}  {a.instrument}  {a.total}  {' '.join(map(str, a.items))}".rstrip()
+        for a in held
+    ]
+    _show(rows, lines or ["None yet; see: evenkeel assessment import"], output)
 
 
 @team_app.command("add")

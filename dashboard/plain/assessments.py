@@ -1,16 +1,17 @@
-"""Scales of one patient: PHQ-9 and GAD-7 item by item, and those written down before."""
+"""Scales of one patient: PHQ-9, GAD-7, MADRS and YMRS item by item, and those written down before."""
 
 from flask import Blueprint, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from dashboard.gate import audit, may_write, signed_in_user, visible_subject
 from dashboard.plain.forms import field
-from dashboard.plain.questionnaires import ANSWERS, CRISIS_ITEM, ITEMS, QUESTION
+from dashboard.plain.questionnaires import FORMS, choices_of
 from dashboard.routes import assessments_path
 from dashboard.sources import Sources
 from dashboard.words import date_text, local_time
 from store.errors import ConfigError
-from store.registry.assessments import INSTRUMENTS, Assessment, scored
+from store.instruments import INSTRUMENTS
+from store.registry.assessments import Assessment, scored
 from store.registry.people import Subject
 
 _PATH = "/patient/<subject_id>/assessments"
@@ -44,7 +45,7 @@ def _subject(sources: Sources, subject_id: str) -> Subject:
 
 
 def _form(sources: Sources, subject: Subject, scale: str, message: str = "") -> ResponseReturnValue:
-    if scale not in ITEMS:
+    if scale not in FORMS:
         return redirect(assessments_path(subject.subject_id), 303)
     held = sources.registry.assessments.of_subject(subject.subject_id)
     return render_template(
@@ -52,15 +53,14 @@ def _form(sources: Sources, subject: Subject, scale: str, message: str = "") -> 
         title=f"Assessments of {subject.subject_id} · evenkeel",
         subject=subject,
         scale=scale,
-        scales=tuple(ITEMS),
-        items=ITEMS[scale],
-        crisis_item=CRISIS_ITEM[1] if scale == CRISIS_ITEM[0] else 0,
-        answers=ANSWERS,
-        question=QUESTION,
+        scales=tuple(FORMS),
+        items=choices_of(scale),
+        crisis_item=INSTRUMENTS[scale].crisis_item,
+        question=FORMS[scale].question,
         given=request.form,
         today=local_time(sources.clock.now_ns(), subject.zone).date().isoformat(),
         message=message,
-        shows_crisis=_SHOW_CRISIS in request.args,
+        shows_crisis=_SHOW_CRISIS in request.args and INSTRUMENTS[scale].crisis_item > 0,
         held=[_held(each) for each in reversed(held)],
     )
 
@@ -76,23 +76,26 @@ def _held(each: Assessment) -> dict[str, str]:
 
 def _keep(sources: Sources, subject: Subject) -> ResponseReturnValue:
     scale, user = field("scale"), signed_in_user()
-    if scale not in ITEMS:
+    if scale not in FORMS:
         return redirect(assessments_path(subject.subject_id), 303)
-    answers = [field(f"item{number}") for number in range(1, len(ITEMS[scale]) + 1)]
+    answers = [field(f"item{number}") for number in range(1, len(FORMS[scale].items) + 1)]
     try:
         if missing := [str(number) for number, text in enumerate(answers, start=1) if not text]:
             raise ConfigError(f"Item {', '.join(missing)} has no answer; nothing was kept")  # noqa: TRY301
         new = scored(subject.subject_id, scale, field("on"), items=" ".join(answers))
         if new.on.isoformat() > local_time(sources.clock.now_ns(), subject.zone).date().isoformat():
             raise ConfigError(f"{new.on} is still to come; nothing was kept")  # noqa: TRY301
-        count = sources.registry.assessments.put([new], by=user.name, is_correction=field("correct") == "yes")
+        is_new = sources.registry.assessments.put(new, by=user.name, is_correction=field("correct") == "yes")
     except ConfigError as error:
-        said = str(error).replace("give --correct to replace it", "tick the box below to replace it")
+        said = str(error).replace(
+            "give --correct to replace it", "nothing was kept: tick the box below to replace it"
+        )
         return _form(sources, subject, scale, said)
-    if count:
+    if is_new:
         detail = f"{scale} {new.on}: {new.total}"
         audit(sources, user.name, "assessment", subject_id=subject.subject_id, detail=detail)
-    flash(f"{scale} of {date_text(new.on)} is kept" if count else "Kept already, as it is", "done")
+    flash(f"{scale} of {date_text(new.on)} is kept" if is_new else "Kept already, as it is", "done")
     path = f"{assessments_path(subject.subject_id)}?scale={scale}"
-    is_crisis = scale == CRISIS_ITEM[0] and new.items[CRISIS_ITEM[1] - 1] > 0
+    item = INSTRUMENTS[scale].crisis_item
+    is_crisis = item > 0 and new.items[item - 1] > 0
     return redirect(f"{path}&{_SHOW_CRISIS}" if is_crisis else path, 303)

@@ -120,7 +120,13 @@ def _make(sources: Sources, job_id: str, ids: Sequence[str], simulated: set[str]
         ledger = open_ledger(sources.home, sources.clock)
         now_ns = sources.clock.now_ns()
         done = export_nights(
-            sources.store, folder, now_ns, simulated=simulated, ledger=ledger, only=frozenset(ids)
+            sources.store,
+            folder,
+            now_ns,
+            simulated=simulated,
+            ledger=ledger,
+            only=frozenset(ids),
+            assessments=sources.registry.assessments.all(),
         )
         fresh = folder.with_suffix(".part")
         with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as packed:

@@ -1,50 +1,23 @@
-"""Questionnaires and ratings: PHQ-9, GAD-7, MADRS, YMRS; their totals are checked against their items."""
+"""Filled-in questionnaires and ratings: their totals are checked against their items, and they are kept."""
 
-import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
-from types import MappingProxyType
+from datetime import UTC, date, datetime
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row
 
 from store.clock import Clock
-from store.errors import ConfigError, RecordingError, RefusedError, UnknownError
+from store.errors import ConfigError, RefusedError, UnknownError
+from store.instruments import Instrument, instrument_named
 from store.registry import schema
+from store.registry.consents import given_spans, histories
+from store.units import NS_PER_S
 
-_MOST_COMPLAINTS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Instrument:
-    """A scale: the highest score of each item (the lowest is 0), and its paper."""
-
-    name: str
-    highest: tuple[int, ...]
-    doi: str
-
-    @property
-    def highest_total(self) -> int:
-        """The sum of the highest scores."""
-        return sum(self.highest)
-
-
-_TWICE = 8
-"""YMRS counts irritability, speech, content and behaviour (items 5, 6, 8, 9) double: 0 to 8, not 0 to 4."""
-
-INSTRUMENTS: Mapping[str, Instrument] = MappingProxyType(
-    {
-        "PHQ-9": Instrument("PHQ-9", (3,) * 9, "10.1046/j.1525-1497.2001.016009606.x"),
-        "GAD-7": Instrument("GAD-7", (3,) * 7, "10.1001/archinte.166.10.1092"),
-        "MADRS": Instrument("MADRS", (6,) * 10, "10.1192/bjp.134.4.382"),
-        "YMRS": Instrument(
-            "YMRS", (4, 4, 4, 4, _TWICE, _TWICE, 4, _TWICE, _TWICE, 4, 4), "10.1192/bjp.133.5.429"
-        ),
-    }
-)
+_EARLIEST_ZONE_S = 14 * 3600
+"""Where a day begins first; whoever knows the person's zone asks more closely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +45,7 @@ class Assessment:
     total: int
 
     def __post_init__(self) -> None:
-        known = INSTRUMENTS.get(self.instrument)
-        if known is None:
-            raise ConfigError(
-                f"{self.instrument!r} is no instrument; needed is one of {', '.join(INSTRUMENTS)}"
-            )
+        known = instrument_named(self.instrument)
         if not 0 <= self.total <= known.highest_total:
             raise ConfigError(
                 f"{known.name} of {self.subject_id} on {self.on} has a total of {self.total}; needed is one "
@@ -121,46 +90,19 @@ def scored(
     return Assessment(subject_id, instrument.upper(), day, scores, sum(scores) if said is None else said)
 
 
-def read_assessments(path: Path) -> list[Assessment]:
-    """Read a CSV file with the columns subject_id, instrument, on, and items, total or both.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of many assessments: how many were new or corrected, and which were refused, and why.
 
-    Raises
-    ------
-    RecordingError
-        If any line cannot be used; names each with its number. Nothing is returned then.
+    Attributes
+    ----------
+    count : int
+    refused : tuple of (int, str)
+        Position among those given, and a sentence.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordingError(f"{path} cannot be read ({error}); needed is CSV in UTF-8") from None
-    rows = csv.DictReader(text.splitlines())
-    columns = set(rows.fieldnames or ())
-    if missing := {"subject_id", "instrument", "on"} - columns:
-        raise RecordingError(
-            f"{path} has no column {', '.join(sorted(missing))}; needed are subject_id, instrument, on, and "
-            "items or total"
-        )
-    read: list[Assessment] = []
-    complaints: list[str] = []
-    for row in rows:
-        held = {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
-        try:
-            read.append(
-                scored(
-                    held["subject_id"],
-                    held["instrument"],
-                    held["on"],
-                    items=held.get("items", ""),
-                    total=held.get("total"),
-                )
-            )
-        except ConfigError as error:
-            complaints.append(f"line {rows.line_num}: {error}")
-    if complaints:
-        more = len(complaints) - _MOST_COMPLAINTS
-        shown = "; ".join(complaints[:_MOST_COMPLAINTS]) + (f"; and {more} more" if more > 0 else "")
-        raise RecordingError(f"{path} was not imported: {shown}")
-    return read
+
+    count: int
+    refused: tuple[tuple[int, str], ...]
 
 
 class Assessments:
@@ -171,57 +113,75 @@ class Assessments:
         self._writing = engine.execution_options(is_writing=True)
         self._clock = clock
 
-    def put(self, assessments: Sequence[Assessment], *, by: str, is_correction: bool = False) -> int:
-        """Keep those that are not there yet, all or none; return how many were new or corrected.
+    def put(self, new: Assessment, *, by: str, is_correction: bool = False) -> bool:
+        """Keep one; return whether it was new or corrected.
 
         Raises
         ------
         UnknownError
-            If somebody is not registered.
+            If nobody of that name is registered.
         RefusedError
-            If another score is held for that day and this is no correction.
+            If they agree to nothing, the day is still to come, or another score is held for it and this
+            is no correction.
         """
         now_ns = self._clock.now_ns()
         with self._writing.begin() as connection:
-            known = set(connection.execute(sa.select(schema.subject.c.subject_id)).scalars())
-            if unknown := sorted({each.subject_id for each in assessments} - known):
-                raise UnknownError(f"No subject is called {unknown[0]!r}; nothing was kept")
-            return sum(
-                _put(connection, each, by, now_ns, is_correction=is_correction) for each in assessments
-            )
+            _check_may_keep(connection, new, now_ns)
+            return _put(connection, new, by, now_ns, is_correction=is_correction)
+
+    def put_each(self, several: Sequence[Assessment], *, by: str, is_correction: bool = False) -> Taken:
+        """Keep every one that can be kept; what `put` would raise refuses that one alone."""
+        now_ns, count = self._clock.now_ns(), 0
+        refused: list[tuple[int, str]] = []
+        with self._writing.begin() as connection:
+            for at, new in enumerate(several):
+                try:
+                    _check_may_keep(connection, new, now_ns)
+                    count += _put(connection, new, by, now_ns, is_correction=is_correction)
+                except ConfigError as error:
+                    refused.append((at, str(error)))
+        return Taken(count, tuple(refused))
 
     def of_subject(self, subject_id: str) -> list[Assessment]:
         """Return a person's assessments, by day and instrument."""
+        return self._selected(schema.assessment.c.subject_id == subject_id)
+
+    def all(self) -> list[Assessment]:
+        """Return everybody's assessments, by subject, day and instrument."""
+        return self._selected(sa.true())
+
+    def _selected(self, where: sa.ColumnElement[bool]) -> list[Assessment]:
         t = schema.assessment
-        query = sa.select(t).where(t.c.subject_id == subject_id).order_by(t.c.day, t.c.instrument)
+        query = sa.select(t).where(where).order_by(t.c.subject_id, t.c.day, t.c.instrument)
         with self._engine.connect() as connection:
-            rows = connection.execute(query).all()
-        return [
-            Assessment(
-                r.subject_id,
-                r.instrument,
-                date.fromisoformat(r.day),
-                tuple(json.loads(r.item_scores)),
-                r.total,
-            )
-            for r in rows
-        ]
+            return [_assessment(row) for row in connection.execute(query)]
 
     def newest(self) -> dict[str, Assessment]:
         """Return everybody's newest assessment, by subject."""
         t = schema.assessment
         query = sa.select(t).order_by(t.c.subject_id, t.c.day, t.c.instrument.desc())
         with self._engine.connect() as connection:
-            return {
-                r.subject_id: Assessment(
-                    r.subject_id,
-                    r.instrument,
-                    date.fromisoformat(r.day),
-                    tuple(json.loads(r.item_scores)),
-                    r.total,
-                )
-                for r in connection.execute(query)
-            }
+            return {row.subject_id: _assessment(row) for row in connection.execute(query)}
+
+
+def _assessment(row: Row[Any]) -> Assessment:
+    items = tuple(json.loads(row.item_scores))
+    return Assessment(row.subject_id, row.instrument, date.fromisoformat(row.day), items, row.total)
+
+
+def _check_may_keep(connection: Connection, new: Assessment, now_ns: int) -> None:
+    s = schema.subject.c.subject_id
+    if connection.execute(sa.select(s).where(s == new.subject_id)).first() is None:
+        raise UnknownError(f"No subject is called {new.subject_id!r}; see: evenkeel subject list")
+    spans = given_spans(histories(connection, [new.subject_id]).get(new.subject_id, ()))
+    if not any(start_ns <= now_ns < end_ns for start_ns, end_ns in spans):
+        raise RefusedError(
+            f"{new.subject_id} agrees to nothing being kept, so no {new.instrument} is; when they agree: "
+            f"evenkeel subject consent {new.subject_id}"
+        )
+    newest = datetime.fromtimestamp(now_ns // NS_PER_S + _EARLIEST_ZONE_S, UTC).date()
+    if new.on > newest:
+        raise RefusedError(f"{new.instrument} of {new.subject_id} is of {new.on}, a day still to come")
 
 
 def _put(connection: Connection, new: Assessment, by: str, now_ns: int, *, is_correction: bool) -> bool:
@@ -235,7 +195,7 @@ def _put(connection: Connection, new: Assessment, by: str, now_ns: int, *, is_co
     if held is not None and not is_correction:
         raise RefusedError(
             f"{new.instrument} of {new.subject_id} on {new.on} is held with a total of {held[1]}, the new "
-            f"one says {new.total}; nothing was kept: give --correct to replace it"
+            f"one says {new.total}: give --correct to replace it"
         )
     values = {**key, **told, "recorded_by": by, "recorded_ns": now_ns}
     change = sa.insert(t) if held is None else sa.update(t).where(where)

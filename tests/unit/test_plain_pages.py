@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 
 from dashboard.plain.export import FOLDER
-from dashboard.plain.questionnaires import ITEMS
+from dashboard.plain.questionnaires import FORMS, choices_of
+from features.export import FILES
 from ingest.pauses import PAUSE_FILE, read_pauses
 from store.gaps import Reason
+from store.instruments import INSTRUMENTS
 from store.ledger import open_ledger
 from store.registry.accounts import TEMPORARY_S
-from store.registry.assessments import INSTRUMENTS, scored
+from store.registry.assessments import scored
 from store.registry.flags import NS_PER_DAY
 from store.streams import DEVICE_CLOCK
 from store.timeseries import Batch
@@ -161,8 +163,9 @@ def test_flags_of_others_answer_as_if_they_did_not_exist(app, visitor, flag):
 
 
 def test_scales_are_kept_item_by_item_and_their_words_match_the_instruments():
-    for name, items in ITEMS.items():
-        assert len(items) == len(INSTRUMENTS[name].highest)
+    assert set(FORMS) == set(INSTRUMENTS)
+    for name, known in INSTRUMENTS.items():
+        assert [len(choices) - 1 for _, choices in choices_of(name)] == list(known.highest)
 
 
 def answers(scores: str) -> dict[str, str]:
@@ -202,17 +205,52 @@ def test_a_scale_that_cannot_be_is_refused_with_its_answers_still_there(app, vis
     assert app.sources.registry.assessments.of_subject("V02") == []
 
 
+def crisis_panel(page, item: int) -> re.Match[str] | None:
+    return re.search(rf'role="alert"><p><b>Item {item}:.*?</div>', page.text, re.DOTALL)
+
+
 @pytest.mark.parametrize(("item9", "is_shown"), [("0", False), ("1", True), ("3", True)])
 def test_item_nine_shows_the_fixed_crisis_information_and_infers_nothing(app, visitor, item9, is_shown):
     visitor.sign_in("narrow")
     fields = {"scale": "PHQ-9", "on": "2026-01-05", **answers(f"00000000{item9}")}
     page = send(visitor, "/patient/V02/assessments", **fields)
     crisis = app.sources.settings.dashboard.crisis_text
-    shown = re.search(r'role="alert"><p><b>Item 9.*?</div>', page.text, re.DOTALL)
+    shown = crisis_panel(page, 9)
     assert (shown is not None) is is_shown
     assert shown is None or (crisis in shown[0] and "infers nothing from it" in shown[0])
     judging = ("risk", "suicid", "severe", "moderate", "mild", "depression")
     assert [word for word in judging if word in page.text.lower()] == []
+
+
+@pytest.mark.parametrize(("item10", "is_shown"), [("0", False), ("1", True)])
+def test_a_clinician_rates_madrs_and_item_ten_shows_the_crisis_information(app, visitor, item10, is_shown):
+    visitor.sign_in("narrow")
+    path = "/patient/V02/assessments"
+    rated = {f"item{number}": "6" for number in range(1, 10)} | {"item10": item10}
+    page = send(visitor, path, scale="MADRS", on="2026-01-05", **rated)
+    assert app.sources.registry.assessments.of_subject("V02")[0].total == 54 + int(item10)
+    assert (crisis_panel(page, 10) is not None) is is_shown
+    asked = visitor.get(f"{path}?scale=MADRS").text
+    assert app.sources.settings.dashboard.crisis_text in asked[asked.index("10. Suicidal thoughts") :]
+
+
+def test_a_double_item_of_ymrs_goes_to_eight_and_no_scale_without_crisis_item_shows_one(app, visitor):
+    visitor.sign_in("narrow")
+    rated = {f"item{number}": "0" for number in range(1, 12)}
+    send(visitor, "/patient/V02/assessments", scale="YMRS", on="2026-01-05", **{**rated, "item5": "8"})
+    assert app.sources.registry.assessments.of_subject("V02")[0].total == 8
+    page = send(visitor, "/patient/V02/assessments", scale="YMRS", on="2026-01-04", **{**rated, "item4": "5"})
+    assert "item 4 is 5; needed is 0 to 4" in said(page)
+    crafted = visitor.get("/patient/V02/assessments?scale=YMRS&crisis")
+    assert "please speak with the person" not in crafted.text.lower()
+
+
+def test_nothing_is_kept_of_who_agrees_to_nothing(app, visitor):
+    visitor.sign_in("narrow")
+    app.sources.registry.consents.record("V02", is_granted=False, by="narrow")
+    fields = {"scale": "GAD-7", "on": "2026-01-05", **answers("1021301")}
+    assert "agrees to nothing being kept" in said(send(visitor, "/patient/V02/assessments", **fields))
+    assert app.sources.registry.assessments.of_subject("V02") == []
     assert app.sources.registry.flags.of_subject("V02") == []
 
 
@@ -245,7 +283,7 @@ def test_an_export_holds_the_own_case_load_under_pseudonyms_for_its_owner_only(a
         names = {name.split("/")[1] for name in packed.namelist()}
         nights = pd.read_parquet(io.BytesIO(packed.read("evenkeel-export/nights.parquet")))
         everything = b"".join(packed.read(name) for name in packed.namelist())
-    assert names == {"nights.parquet", "data_dictionary.csv", "data_dictionary.json", "README.txt"}
+    assert names == set(FILES)
     assert set(nights["subject_id"]) == {"V02"}
     assert b"Bruno" not in everything
     other = enter(app, "rival", "researcher")
