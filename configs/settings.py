@@ -116,32 +116,33 @@ class FeatureSettings(_Section):
 
 
 class FlagSettings(_Section):
-    """When a change from a person's own normal is flagged."""
+    """When a change from a person's own normal is flagged, and the own band that is drawn beside it."""
 
-    baseline_days: int = Field(default=42, ge=14, le=120, description="Length of the personal baseline")
-    gap_days: int = Field(default=7, ge=0, le=28, description="Most recent days that the baseline leaves out")
+    budget: float = Field(
+        default=0.25,
+        ge=0.1,
+        le=2.0,
+        description="False flags a patient and 30 judged days that the clinic accepts; the threshold follows",
+    )
+    changes_per_year: float = Field(
+        default=1.0,
+        gt=0,
+        le=12,
+        description="Real changes a patient and year that you expect; says how many flags are chance",
+    )
+    baseline_days: int = Field(default=42, ge=14, le=120, description="Length of the band that charts show")
+    gap_days: int = Field(default=7, ge=0, le=28, description="Most recent days that the band leaves out")
     min_valid_nights: int = Field(
-        default=14, ge=7, le=60, description="Valid nights a baseline needs; fewer is `learning`"
+        default=14, ge=7, le=60, description="Valid nights a band needs; fewer is `learning`"
     )
-    band_sd: float = Field(
-        default=2.0, ge=1, le=5, description="Half-width of the personal band, in robust SD"
-    )
-    judged_nights: int = Field(default=7, ge=3, le=14, description="Most recent nights the rule looks at")
-    nights_outside: int = Field(
-        default=5, ge=3, le=14, description="Nights beyond one side that raise a flag"
-    )
+    band_sd: float = Field(default=2.0, ge=1, le=5, description="Half-width of the band, in robust SD")
 
     @model_validator(mode="after")
     def _can_be_met(self) -> Self:
-        if self.nights_outside > self.judged_nights:
-            raise ValueError(
-                f"nights_outside is {self.nights_outside} of {self.judged_nights} judged_nights, so that "
-                "nobody would ever be flagged; needed are at most as many"
-            )
         if self.min_valid_nights > self.baseline_days:
             raise ValueError(
                 f"min_valid_nights is {self.min_valid_nights} in {self.baseline_days} baseline_days, so that "
-                "nobody would ever have a baseline; needed are at most as many"
+                "nobody would ever have a band; needed are at most as many"
             )
         return self
 
@@ -177,12 +178,6 @@ class DashboardSettings(_Section):
         ge=1,
         le=336,
         description="A flag that nobody acknowledged for so long is shown to the leads first",
-    )
-    flag_budget: float = Field(
-        default=0.25,
-        gt=0,
-        le=10,
-        description="False flags a patient and 30 days that the clinic accepts; shown beside what happened",
     )
 
 

@@ -13,7 +13,10 @@ from dashboard.markers import Series, series_of
 from dashboard.pulse import Pulse, newest_pulse
 from dashboard.sources import Sources
 from dashboard.words import LEVELS, local_time
+from features.calendar import through_night, until_night
 from features.nights import Nights, nocturnal_bounds_ns, read_nights
+from models.nightly import sensor_names, sources_of, verdict_of_nights
+from models.risk import shipped_model
 from models.standing import Standing, State, standing
 from store.nights import night_of
 from store.registry.flags import StoredFlag
@@ -77,12 +80,20 @@ class Patient:
     def rank(self) -> tuple[int, float, int, str]:
         """Order in the list: what needs a look first comes first."""
         state, since = self.standing.state, self.standing.since or date.max
-        score = self.flags[0].flag.score if state == State.CHANGED else 0.0
+        score = self.flags[0].newest_score if state == State.CHANGED else 0.0
         return LEVELS[state].rank, -score, since.toordinal(), self.subject.subject_id
 
 
-def read_patient(sources: Sources, subject: Subject, flags: Sequence[StoredFlag] | None = None) -> Patient:
-    """Read everything about one person that the list and the page share."""
+def read_patient(
+    sources: Sources,
+    subject: Subject,
+    flags: Sequence[StoredFlag] | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Patient:
+    """Read everything about one person that the list and the page share.
+
+    Flags, and what sensors are called, are read unless given.
+    """
     subject_id, settings = subject.subject_id, sources.settings
     own = sources.registry.flags.of_subject(subject_id) if flags is None else flags
     now_ns = sources.clock.now_ns()
@@ -90,12 +101,14 @@ def read_patient(sources: Sources, subject: Subject, flags: Sequence[StoredFlag]
     nights = through_night(until_night(stored, last_ended(sources, subject)), before_today(sources, subject))
     today = local_time(now_ns, subject.zone).date()
     pulse = newest_pulse(sources.store, subject_id)
+    names = sensor_names(sources.registry.people.sensors()) if names is None else names
+    verdict = verdict_of_nights(nights, shipped_model(), settings.flags.budget, names)
     return Patient(
         subject=subject,
         nights=nights,
         series=series_of(nights, settings.flags),
         flags=tuple(own),
-        standing=standing(nights, own, today, settings.flags),
+        standing=standing(verdict, own, today, sources_of(nights, names)),
         pulse=pulse,
         last_data_ns=newest_data_ns(sources, subject_id, pulse, stored),
     )
@@ -124,7 +137,10 @@ def read_case_load(sources: Sources, people: Sequence[Subject]) -> list[Patient]
     for stored in sources.registry.flags.all():
         by_subject[stored.flag.subject_id].append(stored)
     runs = tuple(run.ended_ns if run else None for run in map(sources.registry.jobs.latest, _JOBS))
-    patients = [_remembered(sources, subject, by_subject[subject.subject_id], runs) for subject in people]
+    names = sensor_names(sources.registry.people.sensors())
+    patients = [
+        _remembered(sources, subject, by_subject[subject.subject_id], runs, names) for subject in people
+    ]
     return sorted(patients, key=lambda patient: patient.rank)
 
 
@@ -134,7 +150,11 @@ _FORGET_AFTER_NS = 600 * NS_PER_S
 
 
 def _remembered(
-    sources: Sources, subject: Subject, flags: Sequence[StoredFlag], runs: tuple[int | None, ...]
+    sources: Sources,
+    subject: Subject,
+    flags: Sequence[StoredFlag],
+    runs: tuple[int | None, ...],
+    names: Mapping[str, str],
 ) -> Patient:
     now_ns = sources.clock.now_ns()
     version = (
@@ -148,44 +168,9 @@ def _remembered(
         newest = sources.pulses.of(sources.store, subject.subject_id, now_ns)
         last_ns = max((t for t in (held[2].last_data_ns, newest and newest.at_ns) if t), default=None)
         return replace(held[2], subject=subject, pulse=newest, last_data_ns=last_ns)
-    read = read_patient(sources, subject, flags)
+    read = read_patient(sources, subject, flags, names)
     sources.remembered[subject.subject_id] = (version, now_ns, read)
     return read
-
-
-def until_night(nights: Nights, last: date) -> Nights:
-    """Return the nights up to `last`."""
-    surplus = (nights.nights[-1] - last).days if len(nights) else 0
-    if surplus <= 0:
-        return nights
-    kept = slice(0, max(0, len(nights) - surplus))
-    return Nights(
-        nights.subject_id,
-        nights.nights[kept],
-        {name: values[kept] for name, values in nights.values.items()},
-        nights.coverage_frac[kept],
-        nights.reasons[kept],
-        nights.zones[kept],
-    )
-
-
-def through_night(nights: Nights, last: date) -> Nights:
-    """Return the nights up to `last`, so that data which stopped coming show as a gap and not as the end.
-
-    A person without any night stays without.
-    """
-    missing = (last - nights.nights[-1]).days if len(nights) else 0
-    if missing <= 0:
-        return nights
-    lost = np.full(missing, np.nan)
-    return Nights(
-        nights.subject_id,
-        (*nights.nights, *(nights.nights[-1] + timedelta(days=k + 1) for k in range(missing))),
-        {name: np.concatenate([values, lost]) for name, values in nights.values.items()},
-        np.concatenate([nights.coverage_frac, lost]),
-        (*nights.reasons, *(["No data received"] * missing)),
-        (*nights.zones, *([nights.zones[-1]] * missing)),
-    )
 
 
 def newest_data_ns(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.words import day_text, local_time, sentence_case
+from dashboard.words import day_text, flag_shape, local_time, sentence_case
 from store.registry.annotations import Annotation
 from store.registry.flags import StoredFlag
 from store.units import NS_PER_MS, NS_PER_S
@@ -57,7 +57,7 @@ class Mark:
 def marks_of(flags: Sequence[StoredFlag], annotations: Sequence[Annotation]) -> list[Mark]:
     """Return what is drawn into charts of nights, by day."""
     marks = [
-        Mark(stored.flag.night, "◆", FLAG, "dash", f"Flag raised {day_text(stored.flag.night)}")
+        Mark(stored.flag.night, flag_shape(stored.flag.kind), FLAG, "dash", _raised(stored))
         for stored in flags
     ]
     for note in annotations:
@@ -67,6 +67,11 @@ def marks_of(flags: Sequence[StoredFlag], annotations: Sequence[Annotation]) -> 
         color = MEDICATION if is_medication else LIFE_EVENT
         marks.append(Mark(note.start, "▼" if is_medication else "★", color, "solid", said))
     return sorted(marks, key=lambda mark: mark.day)
+
+
+def _raised(stored: StoredFlag) -> str:
+    what = "Data lost" if stored.flag.kind == "contact" else "Flag raised"
+    return f"{what} {day_text(stored.flag.night)}"
 
 
 def typed(values: NDArray[Any]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from dashboard.routes import patient_path
 from dashboard.sources import Sources
 from dashboard.trend_figures import assessments_figure, series_figure
 from dashboard.trends import tiles
-from dashboard.words import LEVELS, date_text, day_text, local_time, sentence_case
+from dashboard.words import LEVELS, date_text, day_text, flag_shape, local_time, sentence_case
 from store.registry.assessments import Assessment
 from store.registry.people import Subject
 
@@ -90,10 +90,10 @@ def _flags(patient: Patient) -> Component:
     lines = [
         html.Li(
             [
-                html.B(f"◆ {date_text(each.flag.night)} "),
+                html.B(f"{flag_shape(each.flag.kind)} {date_text(each.flag.night)} "),
                 f"{sentence_case(each.flag.reason)}. ",
                 html.Span(
-                    f"{each.state}, since {day_text(each.flag.since)}, rule {each.flag.detector_id}",
+                    f"{each.state}, since {day_text(each.flag.since)}, {each.flag.detector_id}",
                     className="quiet",
                 ),
             ]

@@ -14,25 +14,29 @@ from dashboard.gate import signed_in_user
 from dashboard.markers import MARKERS, Marker, Series, outside_counts, recent_median
 from dashboard.routes import ROLES, flag_path
 from dashboard.trend_figures import assessments_figure, band_words, series_figure
-from dashboard.words import MISSING, date_text, day_text, number_text, percent_text, sentence_case
+from dashboard.words import MISSING, date_text, day_text, flag_shape, number_text, percent_text, sentence_case
 from features.specs import spec_named
+from models.clinic import chance_words
+from models.verdict import LOOKED_DAYS
 from store.instruments import INSTRUMENTS
 from store.registry.assessments import Assessment
 from store.registry.flags import StoredFlag
 
 _KEYS = ("hrv", "heart", "sleep", "timing", "activity")
 _CHART_IDS = {"hrv": "rmssd-chart", "heart": "mean-chart"}
+_MANY_NIGHTS = 5
+"""Of the last seven beyond the own band: drawn so that it is seen."""
 _HEIGHTS_PX = {"hrv": 170}
 
 
 def tiles(patient: Patient, settings: FlagSettings) -> list[Component]:
     """Return six numbers of the last nights: value, against the own band, and whether the data suffice."""
-    judged = settings.judged_nights
+    judged = LOOKED_DAYS
     return [*(_marker_tile(patient, key, settings) for key in _KEYS), _recorded_tile(patient, judged)]
 
 
 def _marker_tile(patient: Patient, key: str, settings: FlagSettings) -> Component:
-    series, judged = patient.series.get(key), settings.judged_nights
+    series, judged = patient.series.get(key), LOOKED_DAYS
     if series is None:
         marker = next(marker for marker in MARKERS if marker.key == key)
         return _tile(marker.label, MISSING, "", "not recorded so far", "quiet")
@@ -48,7 +52,7 @@ def _marker_tile(patient: Patient, key: str, settings: FlagSettings) -> Componen
     below, above = outside_counts(series, judged)
     side = "above" if above > below else "below"
     shape = {"above": "▲", "below": "▼"}[side] if below + above else ""
-    is_many = max(below, above) >= settings.nights_outside
+    is_many = max(below, above) >= _MANY_NIGHTS
     counted = f"{max(below, above)} of {held} nights {side} own band" if below + above else "within own band"
     difference = marker.difference_said(value, usual)
     return _tile(
@@ -125,17 +129,21 @@ def flags_panel(patient: Patient) -> Component:
 def _flag(stored: StoredFlag) -> Component:
     flag = stored.flag
     how = (
-        f"{number_text(flag.score)} nights outside, {number_text(flag.threshold)} needed · "
+        f"Score {number_text(flag.score, 2)}, raised at {number_text(flag.threshold, 2)} · "
         f"{percent_text(flag.coverage_frac)} of the judged nights had enough data · "
-        f"rule {flag.detector_id}, settings {flag.config_hash[:8]}"
+        f"{chance_words(flag.chance_frac)} · "
+        f"{flag.detector_id} {flag.model_version[:8]}, settings {flag.config_hash[:8]}"
+        if flag.kind == "change"
+        else f"A matter of contact or the wearable, no change of the person · {flag.detector_id}"
     )
+    worse = "" if stored.worse_night is None else f" · worse on {day_text(stored.worse_night)}"
     owner = f" · {stored.assigned_to}" if stored.assigned_to else ""
     return html.Li(
         [
-            html.Span("◆", className="flag-shape", **aria(hidden="true")),
+            html.Span(flag_shape(flag.kind), className="flag-shape", **aria(hidden="true")),
             _flag_link(stored),
             html.Span(f"{stored.state}{owner}", className="state"),
-            html.Span(f"since {day_text(flag.since)}", className="quiet since"),
+            html.Span(f"since {day_text(flag.since)}{worse}", className="quiet since"),
             html.P(f"{sentence_case(flag.reason)}."),
             html.P(how, className="quiet"),
         ]

@@ -50,7 +50,7 @@ _IN_BRACKETS = re.compile(r" \([^)]*\)")
 _VIEWS = (
     ("mine", "Mine", "Patients whose newest flag is assigned to me"),
     ("new", "New since I looked", "Flags raised after I last opened the patient"),
-    ("silent", "No data > 48 h", "Nothing arrived for two days"),
+    ("silent", "No data > 48 h", "Nothing arrived for two days, or data are being lost"),
 )
 
 Row = dict[str, Any]

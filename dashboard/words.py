@@ -23,11 +23,18 @@ class Level:
 
 LEVELS: dict[State, Level] = {
     State.CHANGED: Level(0, "◆", "changed"),
-    State.NO_RECENT_DATA: Level(1, "□", "absent"),
-    State.NOT_ENOUGH_DATA: Level(2, "◐", "partial"),
-    State.LEARNING: Level(3, "○", "learning"),
-    State.IN_RANGE: Level(4, "●", "in-range"),
+    State.DATA_LOST: Level(1, "▣", "lost"),
+    State.NO_RECENT_DATA: Level(2, "□", "absent"),
+    State.NOT_ENOUGH_DATA: Level(3, "◐", "partial"),
+    State.WATCH: Level(4, "◇", "watch"),
+    State.LEARNING: Level(5, "○", "learning"),
+    State.IN_RANGE: Level(6, "●", "in-range"),
 }
+
+
+def flag_shape(kind: str) -> str:
+    """Return the shape of a flag: that of the level it leads to."""
+    return LEVELS[State.DATA_LOST if kind == "contact" else State.CHANGED].shape
 
 
 def sentence_case(text: str) -> str:

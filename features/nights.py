@@ -178,6 +178,8 @@ class Nights:
     reasons : tuple of str
         Why a night has no values; empty if it has.
     zones : tuple of str
+    heart_sensors, movement_sensors : tuple of str
+        Sensor of the beats, and of the movement, of each night; empty where there was none, or nobody knows.
     """
 
     subject_id: str
@@ -186,6 +188,8 @@ class Nights:
     coverage_frac: NDArray[np.float64]
     reasons: tuple[str, ...]
     zones: tuple[str, ...]
+    heart_sensors: tuple[str, ...] = ()
+    movement_sensors: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.nights)
@@ -415,11 +419,14 @@ def read_nights(store: TimeSeriesStore, subject_id: str) -> Nights:
     values = {spec.name: _spread(held[spec.name], position, length) for spec in NIGHT_FEATURES}
     reasons = ["No data received"] * length
     zones = [str(held["zone"][0])] * length
+    heart, movement = [""] * length, [""] * length
     for k, at in enumerate(position):
         reasons[at], zones[at] = str(held["withheld"][k]), str(held["zone"][k])
+        heart[at], movement[at] = str(held["source_sensor"][k]), str(held["movement_sensor"][k])
     nights = tuple(first + timedelta(days=k) for k in range(length))
     coverage_frac = _spread(held["coverage_frac"], position, length)
-    return Nights(subject_id, nights, values, coverage_frac, tuple(reasons), tuple(zones))
+    sensors = tuple(heart), tuple(movement)
+    return Nights(subject_id, nights, values, coverage_frac, tuple(reasons), tuple(zones), *sensors)
 
 
 def _spread(values: NDArray[np.float64], position: NDArray[np.intp], length: int) -> NDArray[np.float64]:

@@ -28,13 +28,15 @@ OTHER_STATES = ("composite_fast", "composite_slow", "mewma", "variance", "phase"
 STATES = (*WINDOW_STATES, *ANY_STATES, *OTHER_STATES, "wear_loss")
 _N_WINDOW = len(WINDOW_STATES)
 _FIRST_OTHER = _N_WINDOW + len(ANY_STATES)
-_LAMBDAS = (0.2, 0.07)
+LAMBDAS = (0.2, 0.07)
+COMPOSITE_ROOTS = (np.sqrt(4.0 / 0.5), 2 * np.sqrt(4.0 / 0.5))
+"""By which the composites are scaled to SD."""
 _WEAR_LAMBDA = 0.15
 _VARIANCE_DAYS, _VARIANCE_VALID = 14, 7
 SCORE_PRIOR_DAYS = 15.0
 """Weight of the population (0) beside a person's own usual state, in days."""
 _HALF_LIFE_DAYS = 1.0
-_KEEP = 0.5 ** (1 / _HALF_LIFE_DAYS)
+KEEP = 0.5 ** (1 / _HALF_LIFE_DAYS)
 STATE_LOW, STATE_HIGH = -4.0, 10.0
 _HEART = np.array([c.group == "heart" for c in CHANNELS])
 _COUNTED = np.array([name != "midpoint_h" for name in NAMES])
@@ -42,7 +44,7 @@ _GROUPS = ("heart", "vagal", "sleep", "movement")
 _GROUP_OF: IntArray = np.array(
     [_GROUPS.index(c.group) if c.group in _GROUPS else -1 for c in CHANNELS], np.int64
 )
-_SIGNS: FloatArray = np.array([1.0, -1.0, -1.0, -1.0])
+SIGNS: FloatArray = np.array([1.0, -1.0, -1.0, -1.0])
 _VARIED: NDArray[np.bool_] = np.array(
     [name in {"tst_min", "steps", "midpoint_h", "mean_hr_bpm"} for name in NAMES]
 )
@@ -81,6 +83,11 @@ class Track(NamedTuple):
     is_monitored: NDArray[np.bool_]
 
 
+def channel_groups() -> IntArray:
+    """Return for each channel the group of the composites it belongs to; -1 for none."""
+    return _GROUP_OF
+
+
 def empty_track(capacity: int) -> Track:
     """Return a track with room for so many days."""
     n, c, w = capacity, len(CHANNELS), len(WINDOWS)
@@ -95,7 +102,7 @@ def empty_track(capacity: int) -> Track:
         nan(n + 1, c),
         np.zeros((n + 1, c)),
         nan(n, c),
-        np.zeros((n, c + len(_LAMBDAS) + 1)),
+        np.zeros((n, c + len(LAMBDAS) + 1)),
         nan(n, w, c),
         np.zeros((n, w, c)),
         nan(n, len(STATES)),
@@ -158,19 +165,19 @@ def _smoothed(track: Track, t: int) -> None:
         track.smooth[t] = track.smooth[t - 1]
     elif t > 0:
         track.smooth[t, -1] = track.smooth[t - 1, -1]
-    sums, counts = np.zeros(len(_SIGNS)), np.zeros(len(_SIGNS))
+    sums, counts = np.zeros(len(SIGNS)), np.zeros(len(SIGNS))
     for j in range(c):
         z = track.daily[t, j]
         if not np.isnan(z):
-            track.smooth[t, j] += _LAMBDAS[0] * (z - track.smooth[t, j])
+            track.smooth[t, j] += LAMBDAS[0] * (z - track.smooth[t, j])
             if _GROUP_OF[j] >= 0:
                 sums[_GROUP_OF[j]] += z
                 counts[_GROUP_OF[j]] += 1
     groups = np.count_nonzero(counts)
     if groups:
-        composite = (_SIGNS * sums / np.maximum(counts, 1)).sum() / groups
-        for k in range(len(_LAMBDAS)):
-            track.smooth[t, c + k] += _LAMBDAS[k] * (composite - track.smooth[t, c + k])
+        composite = (SIGNS * sums / np.maximum(counts, 1)).sum() / groups
+        for k in range(len(LAMBDAS)):
+            track.smooth[t, c + k] += LAMBDAS[k] * (composite - track.smooth[t, c + k])
 
 
 @compiled
@@ -206,9 +213,8 @@ def _window_states(track: Track, t: int, weights: Weights) -> None:
 @compiled
 def _other_states(track: Track, t: int, weights: Weights) -> None:
     c = track.scaled.shape[1]
-    root = np.sqrt(4.0 / 0.5)
-    track.raw[t, _FIRST_OTHER] = track.smooth[t, c] * root
-    track.raw[t, _FIRST_OTHER + 1] = track.smooth[t, c + 1] * 2 * root
+    track.raw[t, _FIRST_OTHER] = track.smooth[t, c] * COMPOSITE_ROOTS[0]
+    track.raw[t, _FIRST_OTHER + 1] = track.smooth[t, c + 1] * COMPOSITE_ROOTS[1]
     track.raw[t, _FIRST_OTHER + 2] = _t2(track, t, weights.covariance[1])
     track.raw[t, _FIRST_OTHER + 3] = _variance(track, t)
     if track.counted[baseline_end(t, GAP_DAYS), _PHASE] >= MIN_VALID:
@@ -307,7 +313,7 @@ def _any_pattern(track: Track, t: int) -> None:
 @compiled
 def _risk(track: Track, t: int, weights: Weights) -> None:
     """Fill the smoothed score; the logit of today and the weight behind the mean stand beside it."""
-    keep, before, behind = _KEEP, 0.0, 0.0
+    keep, before, behind = KEEP, 0.0, 0.0
     for s in range(t - 1, max(t - 1 - 2 * GAP_DAYS, -1), -1):
         if track.is_monitored[s] and track.segment[s] == track.segment[t]:
             before, behind = track.score[s, 0], track.score[s, 2]

@@ -48,6 +48,11 @@ class Channel:
     group: str = ""
     lone_sd_frac: float = 0.8
 
+    @property
+    def digits(self) -> int:
+        """Digits behind the point that are worth saying."""
+        return int(self.scale == "linear" and self.population_sd < 5)
+
 
 CHANNELS: tuple[Channel, ...] = (
     Channel(
@@ -171,6 +176,10 @@ CHANNELS: tuple[Channel, ...] = (
 NAMES = tuple(channel.name for channel in CHANNELS)
 POPULATION_SD: FloatArray = np.array([channel.population_sd for channel in CHANNELS])
 LONE_SD_FRAC: FloatArray = np.array([channel.lone_sd_frac for channel in CHANNELS])
+OF_HEART = np.array([channel.group in {"heart", "vagal"} for channel in CHANNELS])
+"""What a chest strap alone gives."""
+OF_DAYS = np.array([channel.group in {"sleep", "movement"} for channel in CHANNELS])
+"""What only a wearable that follows sleep or movement gives."""
 MIN_CHANNELS = 3
 """A monitored day has three channels: fewer cannot tell a change of the body from one of the sensor."""
 

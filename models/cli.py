@@ -9,6 +9,7 @@ from store.command import finish, note, open_installation, progress_bar, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from configs.settings import FlagSettings
     from store.installation import Installation
     from store.job_report import JobReport
 
@@ -54,9 +55,14 @@ def run_flags_command(
                     beat()
                     update(done, total)
 
-                settings = installation.settings.flags
                 run = run_flags(
-                    store, registry, settings, subjects=subjects, is_all=is_all, progress=progress
+                    store,
+                    registry,
+                    installation.settings.flags,
+                    clock,
+                    subjects=subjects,
+                    is_all=is_all,
+                    progress=progress,
                 )
         except BusyError as error:
             none = {"people": 0, "new_flags": 0}
@@ -83,15 +89,11 @@ def flags_explain(
     context: typer.Context,
     flag_id: Annotated[int, typer.Argument(help="Number of the flag, as `flags list` shows it.")],
 ) -> None:
-    """Say what stood behind a flag, in the person's own values."""
+    """Say all that stood behind a flag: own values, what each adds, score, model, share of chance."""
     from models.clinic import explained
-    from store.errors import UnknownError
 
     with open_installation(context).registry() as registry:
-        stored = next((one for one in registry.flags.all() if one.flag_id == flag_id), None)
-        if stored is None:
-            raise UnknownError(f"There is no flag {flag_id}; see: evenkeel flags list")
-        for line in explained(stored.flag, state=stored.state):
+        for line in explained(registry.flags.one(flag_id), registry.flags.history(flag_id)):
             say(line)
 
 
@@ -99,27 +101,50 @@ def backtest(
     context: typer.Context,
     subject: Annotated[str, typer.Option(help="Whose nights.")],
     budget: Annotated[
-        float, typer.Option(help="Alert episodes per monitored patient-month when nothing changed, 0.1-2.")
-    ] = 0.25,
+        float | None,
+        typer.Option(help="Alert episodes per monitored patient-month when nothing changed, 0.1-2; as set."),
+    ] = None,
     changes_per_year: Annotated[
-        float, typer.Option(help="Real changes a person and year, to say how many alerts are chance.")
-    ] = 1.0,
+        float | None, typer.Option(help="Real changes a person and year, to say how many are chance; as set.")
+    ] = None,
 ) -> None:
-    """Say what the shipped model would have raised when, each night judged with what was there by then.
+    """Say what `flags run` would have raised when, each night judged with what was there by then.
 
-    Nothing is written. It takes whatever of its ten signals the nights hold, three at least.
+    Nothing is written. It takes whatever of its ten signals the nights hold, three at least. The budget and
+    the changes a year are those of the settings, if not given.
     """
     from features.nights import read_nights
     from models.clinic import chance_words, replayed
+    from models.nightly import sensor_names, verdict_of_nights
     from models.risk import load_model
 
     installation = open_installation(context)
-    model = load_model()
+    settings = _flag_settings(installation.settings.flags, budget, changes_per_year)
     with installation.registry() as registry, installation.timeseries() as store:
         registry.people.subject(subject)
         nights = read_nights(store, subject)
-    found, states = replayed(nights, model, budget, changes_per_year)
-    for one in found:
-        say(f"{one.night}  {one.score:.2f}  {one.reasons} ({chance_words(one.chance_frac)})")
-    counted = ", ".join(f"{count} {state}" for state, count in states.items()) or "no nights"
-    say(f"{len(found)} alerts at {budget} per patient-month; nights: {counted}")
+        names = sensor_names(registry.people.sensors())
+    found = replayed(verdict_of_nights(nights, load_model(), settings.budget, names), settings)
+    for flag in found.flags:
+        words = f" ({chance_words(flag.chance_frac)})" if flag.kind == "change" else ""
+        say(f"{flag.night}  {flag.kind}  {flag.score:.2f}  {flag.reason}{words}")
+    counted = ", ".join(f"{count} {state}" for state, count in found.states.items()) or "no nights"
+    alerts = sum(flag.kind == "change" for flag in found.flags)
+    say(f"{alerts} alerts at {settings.budget} per patient-month; nights: {counted}")
+
+
+def _flag_settings(
+    settings: "FlagSettings", budget: float | None, changes_per_year: float | None
+) -> "FlagSettings":
+    from configs.settings import FlagSettings
+    from store.errors import ConfigError
+
+    given = {"budget": budget, "changes_per_year": changes_per_year}
+    asked = settings.model_dump() | {name: value for name, value in given.items() if value is not None}
+    try:
+        return FlagSettings.model_validate(asked)
+    except ValueError:
+        raise ConfigError(
+            f"A budget of {asked['budget']} and {asked['changes_per_year']} changes a year cannot be; needed "
+            "are a budget from 0.1 to 2 and more than 0, at most 12 changes"
+        ) from None

@@ -1,17 +1,23 @@
-"""The shipped model over the nightly rows of a person in the store."""
+"""What the model would have raised over nights of the store, and a stored flag, in lines to read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-import numpy as np
+from configs.settings import FlagSettings
+from models.attribution import rest_of
+from models.channels import NAMES, channel_named
+from models.flagging import flags_of
+from models.verdict import Verdict
+from store.registry.flags import FlagEvent, StoredFlag
+from store.types import Contribution, Flag, FlagKind
 
-from features.nights import Nights
-from models.channels import channel_matrix
-from models.daily import Days
-from models.risk import Model
-from models.scoring import score_person
-from store.types import Contribution, Flag
-
+_WHAT: Mapping[FlagKind, str] = MappingProxyType[FlagKind, str](
+    {
+        "change": "a sustained change from this person's own normal",
+        "contact": "data are being lost, which is about contact or the wearable",
+    }
+)
 _BENIGN = (
     "Ask about illness, alcohol, travel, a new medicine or a changed sensor first. Not a diagnosis, not for "
     "emergencies."
@@ -20,62 +26,60 @@ _BENIGN = (
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A night on which the model would have raised an alert, and why."""
+    """What the model would have raised, and how many nights it could judge, or why not."""
 
-    night: str
-    score: float
-    chance_frac: float
-    reasons: str
+    flags: tuple[Flag, ...]
+    states: dict[str, int]
 
 
-def days_of_nights(nights: Nights) -> Days:
-    """Return nightly rows as days of channels; whatever channels a person has."""
-    values = channel_matrix(nights.values, len(nights))
-    return Days(nights.subject_id, nights.nights[0], values, np.full(len(nights), -1, np.int64))
-
-
-def replayed(
-    nights: Nights, model: Model, budget: float, changes_per_year: float
-) -> tuple[list[Replayed], dict[str, int]]:
-    """Return what would have been raised when, each night judged with what was there by then; and states."""
-    if not len(nights):
-        return [], {}
-    table = score_person(days_of_nights(nights), model, budget)
-    nights_told, scores = table["date"].astype(str).tolist(), table["score"].astype(float).tolist()
-    reasons = table["reasons"].astype(str).tolist()
-    found = [
-        Replayed(nights_told[t], scores[t], model.chance_frac(scores[t], changes_per_year), reasons[t])
-        for t in np.flatnonzero(table["alert"].to_numpy(bool))
-    ]
-    states = [str(state) for state in table["state"]]
-    return found, {state: states.count(state) for state in sorted(set(states))}
-
-
-def chance_words(chance_frac: float) -> str:
-    """Say how often such an alert is chance."""
-    of_ten = min(10, max(0, round(10 * chance_frac)))
-    return f"about {of_ten} in 10 such alerts are chance"
-
-
-def explained(flag: Flag, *, state: str) -> Sequence[str]:
-    """Return a flag in lines: what changed, since when, against which own values, how complete."""
-    lines = [
-        f"{flag.subject_id}, night {flag.night}: a sustained change from this person's own normal, {state}",
-        f"Since {flag.since}; {flag.reason}",
-    ]
-    lines += [_contribution(each) for each in flag.contributions]
-    coverage_pct = 100 * flag.coverage_frac
-    lines.append(f"Data: {coverage_pct:.0f} % of the judged nights had enough")
-    lines.append(
-        f"Score {flag.score:.2f}, threshold {flag.threshold:.2f}; {flag.detector_id}, {flag.config_hash}"
+def replayed(verdict: Verdict | None, settings: FlagSettings) -> Replayed:
+    """Return what would have been raised when, each night judged with what was there by then."""
+    if verdict is None:
+        return Replayed((), {})
+    states = verdict.states()
+    return Replayed(
+        tuple(flags_of(verdict, settings)),
+        {state: states.count(state) for state in sorted(set(states))},
     )
+
+
+def chance_words(chance_frac: float | None) -> str:
+    """Say how often such a flag is chance."""
+    if chance_frac is None:
+        return "nobody can say how many such flags are chance"
+    of_ten = min(10, max(0, round(10 * chance_frac)))
+    return f"about {of_ten} in 10 such flags are chance"
+
+
+def explained(stored: StoredFlag, history: Sequence[FlagEvent] = ()) -> list[str]:
+    """Return a flag in lines: what changed, since when, against which own values, how complete, how sure."""
+    flag = stored.flag
+    lines = [
+        f"{flag.subject_id}, night {flag.night}: {_WHAT[flag.kind]}, {stored.state}",
+        f"Since {flag.since}; {flag.reason}",
+        *map(_contribution, flag.contributions),
+    ]
+    if flag.kind == "change" and flag.model_version:
+        rest = rest_of(flag.score, [each.share for each in flag.contributions])
+        lines.append(f"  {rest:+.2f}  what is usual for this person, and how rarely any change is met")
+    made_by = " ".join(filter(None, (flag.detector_id, flag.model_version)))
+    lines += [
+        f"Data: {100 * flag.coverage_frac:.0f} % of the judged nights had enough",
+        f"Score {flag.score:.2f}, threshold {flag.threshold:.2f}, tier {flag.tier}",
+        f"Made by {made_by}, settings {flag.config_hash}",
+    ]
+    if flag.kind == "change":
+        words = chance_words(flag.chance_frac)
+        lines.append(f"{words[0].upper()}{words[1:]} (how that was measured: docs/evidence.md)")
+    lines += [f"Got worse: {event.reason}" for event in history if event.action == "worsened"]
     lines.append(_BENIGN)
     return lines
 
 
 def _contribution(each: Contribution) -> str:
     outside = f"outside on {each.nights_outside} of {each.nights_judged} nights"
+    unit = f" {channel_named(each.feature).unit}" if each.feature in NAMES else ""
     return (
-        f"  {each.feature}: {each.value:.2f}, usual {each.usual:.2f}, "
+        f"  {each.share:+.2f}  {each.feature}: {each.value:.2f}{unit}, usual {each.usual:.2f}, "
         f"own band {each.low:.2f} to {each.high:.2f}; {outside}, {each.z:+.1f} SD"
     )

@@ -1,18 +1,27 @@
-"""The flag job: everybody's nights through the rule, new flags into the registry."""
+"""The flag job: everybody's nights through the shipped model, new flags into the registry."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from importlib.metadata import version
 
 from configs.settings import FlagSettings, settings_hash
+from features.calendar import through_night
 from features.nights import NIGHT_STREAM, read_nights
+from models.flagging import change_flag, flags_of, still_raised
 from models.judged import judged_hash, last_judged, note_judged
-from models.rule import REFRACTORY_DAYS, flags_of
+from models.nightly import sensor_names, verdict_of_nights
+from models.placing import Place, placed
+from models.risk import shipped_model
+from models.verdict import Verdict
+from store.clock import Clock
 from store.errors import DataError
-from store.registry.flags import StoredFlag
+from store.nights import night_of
 from store.registry.registry import Registry
 from store.timeseries import TimeSeriesStore
-from store.types import Flag
+
+_SILENT_NIGHTS = 42
+"""After so many nights without any data nothing further follows from one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +34,11 @@ class FlagRun:
     failed: tuple[str, ...]
 
 
-def run_flags(
+def run_flags(  # noqa: PLR0913 - options of one command
     store: TimeSeriesStore,
     registry: Registry,
     settings: FlagSettings,
+    clock: Clock,
     *,
     subjects: Sequence[str] | None = None,
     is_all: bool = True,
@@ -47,30 +57,67 @@ def run_flags(
     progress : callable(subject_id, people_done, people_total)
     """
     job_id = registry.jobs.start("flags", version("evenkeel"), settings_hash(settings))
-    known = {subject.subject_id for subject in registry.people.subjects()}
-    chosen = [subject_id for subject_id in subjects or store.subjects(NIGHT_STREAM) if subject_id in known]
+    zones = {subject.subject_id: subject.zone for subject in registry.people.subjects()}
+    chosen = [subject_id for subject_id in subjects or store.subjects(NIGHT_STREAM) if subject_id in zones]
+    person = _Person(store, registry, settings)
     new_flags = judged = 0
     failed: list[str] = []
     for done, subject_id in enumerate(chosen, 1):
-        hashed = judged_hash(store, subject_id, settings_hash(settings))
-        if not is_all and hashed == last_judged(store, subject_id):
-            progress(subject_id, done, len(chosen))
-            continue
+        last = night_of(clock.now_ns(), zones[subject_id]) - timedelta(days=1)
         try:
-            found = flags_of(read_nights(store, subject_id), settings)
-            new_flags += registry.flags.put(subject_id, _unseen(found, registry.flags.of_subject(subject_id)))
-            note_judged(store, subject_id, hashed)
-            judged += 1
+            found = person.judge(subject_id, last, is_all=is_all)
         except DataError as error:
             failed.append(f"{subject_id}: {error}")
+        else:
+            judged += found is not None
+            new_flags += found or 0
         progress(subject_id, done, len(chosen))
     registry.jobs.end(job_id, {"subjects": judged, "new_flags": new_flags, "failed": len(failed)})
     return FlagRun(job_id, judged, new_flags, tuple(failed))
 
 
-def _unseen(found: Sequence[Flag], stored: Sequence[StoredFlag]) -> list[Flag]:
-    """Leave out flags of a change that was flagged already: one change is one flag."""
-    nights = [one.flag.night for one in stored]
-    return [
-        flag for flag in found if all(abs(flag.night - night).days >= REFRACTORY_DAYS for night in nights)
-    ]
+class _Person:
+    """Judges one person after another with the same model."""
+
+    def __init__(self, store: TimeSeriesStore, registry: Registry, settings: FlagSettings) -> None:
+        self._store, self._registry, self._settings = store, registry, settings
+        self._names = sensor_names(registry.people.sensors())
+        self._model = shipped_model()
+
+    def judge(self, subject_id: str, last: date, *, is_all: bool) -> int | None:
+        """Judge the nights up to `last`; return how many flags are new, None if nothing has changed."""
+        nights = read_nights(self._store, subject_id)
+        if len(nights):
+            nights = through_night(nights, min(last, nights.nights[-1] + timedelta(days=_SILENT_NIGHTS)))
+        names = [self._names.get(k, k) for k in (*nights.heart_sensors, *nights.movement_sensors)]
+        said = f"{settings_hash(self._settings)} {self._model.digest} {names}"
+        hashed = judged_hash(self._store, subject_id, said)
+        if not is_all and hashed == last_judged(self._store, subject_id):
+            return None
+        verdict = verdict_of_nights(nights, self._model, self._settings.budget, self._names)
+        new = 0 if verdict is None else self._keep(verdict)
+        note_judged(self._store, subject_id, hashed)
+        return new
+
+    def _keep(self, verdict: Verdict) -> int:
+        subject_id, flags = verdict.days.subject, self._registry.flags
+        zone = self._registry.people.subject(subject_id).zone
+        resolved = {k: night_of(ns, zone) for k, ns in flags.resolved_ns(subject_id).items()}
+        new = 0
+        for found in flags_of(verdict, self._settings):
+            place = placed(found, flags.of_subject(subject_id), resolved)
+            flag = found
+            if place.rests_until is not None and found.kind == "change":
+                t = still_raised(verdict, found.night, place.rests_until)
+                if t is None:
+                    continue
+                flag = change_flag(verdict, t, self._settings)
+                place = placed(flag, flags.of_subject(subject_id), resolved)
+            match place:
+                case Place(worsens=int(flag_id)):
+                    flags.worsen(flag_id, flag)
+                case Place(is_new=True):
+                    new += flags.put(subject_id, [flag])
+                case _:
+                    pass
+        return new

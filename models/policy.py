@@ -56,13 +56,13 @@ def _alert_days(score: FloatArray, is_monitored: NDArray[np.bool_], threshold: f
     return raised
 
 
-def tiers(score: FloatArray, is_monitored: NDArray[np.bool_], policy: Policy) -> list[Tier]:
-    """Return the tier of each day."""
+def tiers(
+    score: FloatArray, is_monitored: NDArray[np.bool_], *, review: FloatArray, watch: FloatArray
+) -> list[Tier]:
+    """Return the tier of each day, given the thresholds that hold on it."""
     judged = is_monitored & np.isfinite(score)
-    return [
-        "none" if not ok or s < policy.watch else "review" if s >= policy.review else "watch"
-        for s, ok in zip(score.tolist(), judged.tolist(), strict=True)
-    ]
+    is_review, is_watch = judged & (score >= review), judged & (score >= watch)
+    return ["review" if r else "watch" if w else "none" for r, w in zip(is_review, is_watch, strict=True)]
 
 
 def alert_rate(

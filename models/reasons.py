@@ -1,15 +1,19 @@
 """Why a score is high, in a person's own values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from models.advance import ANY_STATES, STATES, Track, Weights
-from models.channels import CHANNELS, LONE_SD_FRAC, Channel, FloatArray, from_scale
-from models.kernel import WINDOWS, baseline_end, log_ratio
-from models.patterns import PATTERNS, SHIFTS, SPREADS
+from models.attribution import channel_parts
+from models.channels import CHANNELS, Channel, from_scale
+from models.kernel import WINDOWS, baseline_end
+from models.patterns import PATTERNS
 
 _SHOWN = 3
+BAND_SD = 2.0
+"""Half-width of the band that a reason is shown against."""
 _N_WINDOWS = len(WINDOWS)
 
 
@@ -21,13 +25,13 @@ class Reason:
     ----------
     channel : int
     share : float
-        What it adds to the logarithm of the likelihood ratio; negative speaks against a change.
+        What it adds to the score; negative speaks against a change.
     value, usual, low, high : float
         Median of the window, and the baseline with two SD to each side, in the unit of the channel.
     z : float
         Mean deviation in the window, SD.
-    days, window_days : int
-        Days with a value, of how many.
+    beyond, days, window_days : int
+        Days of the window beyond the band on the side of `z`, days with a value, days of the window.
     """
 
     channel: int
@@ -37,6 +41,7 @@ class Reason:
     low: float
     high: float
     z: float
+    beyond: int
     days: int
     window_days: int
 
@@ -55,45 +60,31 @@ def leading(track: Track, t: int, weights: Weights) -> tuple[int, int]:
     return int(np.argmax(states)), window
 
 
-def channel_shares(track: Track, t: int, weights: Weights) -> FloatArray:
-    """Return what each channel adds to the leading pattern; with a constant they sum to it exactly."""
-    pattern, window = leading(track, t, weights)
-    shares = np.zeros(len(CHANNELS))
-    log_ratio(
-        track.means[t, window],
-        track.valid[t, window],
-        LONE_SD_FRAC,
-        int(WINDOWS[window]),
-        weights.covariance[window],
-        SHIFTS[pattern],
-        SPREADS[pattern],
-        shares,
-    )
-    return shares
-
-
 def reasons_for(track: Track, t: int, weights: Weights) -> list[Reason]:
-    """Return the channels behind day t, those that add most first; those that add nothing are left out."""
+    """Return the channels behind the score of day t, those that add most first, those against it last."""
     _, w = leading(track, t, weights)
-    shares = channel_shares(track, t, weights)
-    order = [int(k) for k in np.argsort(-shares, kind="stable") if shares[k] > 0]
-    return [_reason(track, t, k, float(shares[k]), int(WINDOWS[w]), w) for k in order]
+    parts = channel_parts(track, t, weights)
+    order = [int(k) for k in np.argsort(-parts, kind="stable") if np.isfinite(track.means[t, w, k])]
+    return [_reason(track, t, k, float(parts[k]), w) for k in order]
 
 
-def _reason(track: Track, t: int, k: int, share: float, window_days: int, w: int) -> Reason:
+def _reason(track: Track, t: int, k: int, share: float, w: int) -> Reason:
+    window_days = int(WINDOWS[w])
     end = baseline_end(t, window_days)
     channel = CHANNELS[k]
     usual, spread = float(track.usual[end, k]), float(track.spread[end, k])
     recent = track.scaled[max(0, t - window_days + 1) : t + 1, k]
-    value = float(np.nanmedian(recent))
+    value, z = float(np.nanmedian(recent)), float(track.means[t, w, k])
+    beyond = np.sign(z) * (recent - usual) > BAND_SD * spread
     return Reason(
         k,
         share,
         from_scale(value, channel),
         from_scale(usual, channel),
-        from_scale(usual - 2 * spread, channel),
-        from_scale(usual + 2 * spread, channel),
-        float(track.means[t, w, k]),
+        from_scale(usual - BAND_SD * spread, channel),
+        from_scale(usual + BAND_SD * spread, channel),
+        z,
+        int(beyond.sum()),
         int(np.isfinite(recent).sum()),
         window_days,
     )
@@ -110,10 +101,22 @@ def phrase(reason: Reason) -> str:
 
 
 def _number(value: float, channel: Channel) -> str:
-    is_fine = channel.scale == "linear" and channel.population_sd < 5
-    return f"{value:.1f}" if is_fine else f"{value:.0f}"
+    return f"{value:.{channel.digits}f}"
 
 
 def sentence(track: Track, t: int, weights: Weights) -> str:
     """Return the strongest reasons of day t."""
-    return "; ".join(phrase(reason) for reason in reasons_for(track, t, weights)[:_SHOWN])
+    return in_words(reasons_for(track, t, weights))
+
+
+def in_words(reasons: Sequence[Reason]) -> str:
+    """Return the strongest of the reasons that speak for a change."""
+    return "; ".join(phrase(reason) for reason in reasons[:_SHOWN] if reason.share > 0)
+
+
+def first_day(track: Track, t: int, reasons: Sequence[Reason]) -> int:
+    """Return the first day of the window on which what adds most was an SD or more from usual on its side."""
+    lead = reasons[0]
+    begin = max(0, t - lead.window_days + 1)
+    far = np.flatnonzero(np.sign(lead.z) * track.daily[begin : t + 1, lead.channel] >= 1)
+    return begin + int(far[0]) if len(far) else begin

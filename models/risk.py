@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,15 @@ import numpy as np
 
 from models.advance import STATES, Track, Weights
 from models.channels import NAMES, FloatArray
-from models.policy import Policy, threshold_for
+from models.policy import DAYS_PER_MONTH, Policy, threshold_for
 from store.errors import ConfigError
 
 SHIPPED = Path(__file__).parent / "shipped" / "personal-change"
 WATCH_TIMES = 3.0
 """`watch` is what a budget of so many times the one of `review` would raise."""
 LOWEST_BUDGET, HIGHEST_BUDGET = 0.1, 2.0
+_HEART = "heart_"
+"""Before the names of the arrays of people with heart rate and RMSSD alone."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,31 @@ class Operating:
 
 @dataclass(frozen=True)
 class Model:
-    """Weights, operating curve, and the card that says what they come from."""
+    """Weights, operating curves, and the card that says what they come from.
+
+    Attributes
+    ----------
+    weights : Weights
+    operating, of_heart : Operating
+        Of people with all their values, and of the same people with heart rate and RMSSD alone: fewer values
+        never score as high, so that one threshold would leave people with a chest strap alone unseen.
+    card : dict
+    digest : str
+        Of the arrays.
+    """
 
     weights: Weights
     operating: Operating
+    of_heart: Operating
     card: dict[str, Any]
     digest: str
 
-    def policy(self, budget: float) -> Policy:
+    @property
+    def detector_id(self) -> str:
+        """Name and version."""
+        return f"{self.card['name']}/{self.card['version']}"
+
+    def policy(self, budget: float, *, is_heart_alone: bool = False) -> Policy:
         """Return the thresholds of a budget in alert episodes per patient-month.
 
         Raises
@@ -60,14 +81,25 @@ class Model:
                 f"A budget of {budget} alerts per patient-month cannot be kept; needed is one from "
                 f"{LOWEST_BUDGET} to {HIGHEST_BUDGET}"
             )
-        curve = (self.operating.thresholds, self.operating.false_rate)
-        return Policy(threshold_for(budget, *curve), threshold_for(WATCH_TIMES * budget, *curve))
+        curve = self._curve(is_heart_alone=is_heart_alone)
+        held = (curve.thresholds, curve.false_rate)
+        return Policy(threshold_for(budget, *held), threshold_for(WATCH_TIMES * budget, *held))
 
-    def chance_frac(self, score: float, changes_per_year: float) -> float:
-        """Return the share of alerts with such a score that are chance, where people have so many changes."""
-        found = float(np.interp(score, self.operating.thresholds, self.operating.found_frac))
-        false = float(np.interp(score, self.operating.thresholds, self.operating.false_rate))
-        true = found * changes_per_year * 30 / 365.25
+    def _curve(self, *, is_heart_alone: bool) -> Operating:
+        return self.of_heart if is_heart_alone else self.operating
+
+    def chance_frac(
+        self, threshold: float, changes_per_year: float, *, is_heart_alone: bool = False
+    ) -> float:
+        """Return the share of chance in alerts at a threshold, where people have so many changes.
+
+        Held-out people give a few false alerts: they can tell about all alerts of a threshold together, not
+        about those of one score.
+        """
+        curve = self._curve(is_heart_alone=is_heart_alone)
+        found = float(np.interp(threshold, curve.thresholds, curve.found_frac))
+        false = float(np.interp(threshold, curve.thresholds, curve.false_rate))
+        true = found * changes_per_year * DAYS_PER_MONTH / 365.25
         return false / max(false + true, 1e-9)
 
 
@@ -83,19 +115,27 @@ def logits(track: Track, weights: Weights) -> FloatArray:
 def save_model(model: Model, stem: Path) -> None:
     """Write STEM.npz and STEM.json."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    w, o = model.weights, model.operating
-    np.savez(
-        stem.with_suffix(".npz"),
-        covariance=w.covariance,
-        centre=w.centre,
-        scale=w.scale,
-        weight=w.weight,
-        intercept=np.array(w.intercept),
-        thresholds=o.thresholds,
-        false_rate=o.false_rate,
-        found_frac=o.found_frac,
-    )
+    w = model.weights
+    arrays = {
+        "covariance": w.covariance,
+        "centre": w.centre,
+        "scale": w.scale,
+        "weight": w.weight,
+        "intercept": np.array(w.intercept),
+        **_arrays(model.operating, ""),
+        **_arrays(model.of_heart, _HEART),
+    }
+    np.savez(stem.with_suffix(".npz"), allow_pickle=False, **arrays)
     stem.with_suffix(".json").write_text(json.dumps(model.card, indent=2) + "\n", encoding="utf-8")
+
+
+def _arrays(curve: Operating, prefix: str) -> dict[str, FloatArray]:
+    return {prefix + name: held for name, held in vars(curve).items()}
+
+
+def _operating(arrays: Mapping[str, FloatArray], prefix: str) -> Operating:
+    names = Operating.__dataclass_fields__
+    return Operating(**{name: arrays[prefix + name] for name in names})
 
 
 def load_model(stem: Path = SHIPPED) -> Model:
@@ -121,5 +161,11 @@ def load_model(stem: Path = SHIPPED) -> Model:
     weights = Weights(
         arrays["covariance"], arrays["centre"], arrays["scale"], arrays["weight"], float(arrays["intercept"])
     )
-    operating = Operating(arrays["thresholds"], arrays["false_rate"], arrays["found_frac"])
-    return Model(weights, operating, card, hashlib.sha256(raw).hexdigest()[:16])
+    curves = (_operating(arrays, ""), _operating(arrays, _HEART))
+    return Model(weights, *curves, card, hashlib.sha256(raw).hexdigest()[:16])
+
+
+@cache
+def shipped_model() -> Model:
+    """Return the model that ships, read once a process."""
+    return load_model()

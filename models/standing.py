@@ -1,32 +1,35 @@
 """Where a person stands today, in one word and one sentence; missing data is a word of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.settings import FlagSettings
-from features.nights import Nights
-from models.baseline import Band
-from models.rule import JUDGED_FEATURES, Direction, is_outside, judged_bands
+from models.channels import CHANNELS, NAMES
+from models.flagging import night_at
+from models.kernel import GAP_DAYS, MIN_VALID, baseline_end
+from models.placing import EXPIRES_DAYS
+from models.reasons import in_words, reasons_for
+from models.verdict import LOOKED_DAYS, Verdict
 from store.registry.flags import StoredFlag
 
 RECENT_NIGHTS = 2
 """Data up to the night before last is recent: a phone or gateway is often a day late."""
-SHOWN_DAYS = 28
-"""An open flag stands in the list for four weeks after it was raised."""
+NEEDED_NIGHTS = 4
+"""Of the last seven, to say that somebody is in range; a flag can be raised from fewer."""
 
 
 class State(StrEnum):
     """Where a person stands; only `IN_RANGE` says that nothing stands out."""
 
     CHANGED = "changed"
+    DATA_LOST = "data lost"
     NO_RECENT_DATA = "no recent data"
     NOT_ENOUGH_DATA = "not enough data"
+    WATCH = "watch"
     LEARNING = "learning"
     IN_RANGE = "in range"
 
@@ -52,71 +55,93 @@ class Standing:
     night: date | None
 
 
-def standing(nights: Nights, flags: Sequence[StoredFlag], today: date, settings: FlagSettings) -> Standing:
+def standing(
+    verdict: Verdict | None, flags: Sequence[StoredFlag], today: date, sources: Sequence[str] = ()
+) -> Standing:
     """Say where a person stands.
 
     Parameters
     ----------
-    nights : Nights
+    verdict : Verdict or None
+        Of all nights; None without any.
     flags : sequence of StoredFlag
         Of the same person.
     today : date
         In the person's zone.
-    settings : FlagSettings
+    sources : sequence of str
+        What recorded each night, to name a changed sensor.
     """
-    has_values = np.all([np.isfinite(nights.values[name]) for name in JUDGED_FEATURES], axis=0)
-    valid = np.flatnonzero(has_values)
-    newest = nights.nights[int(valid[-1])] if len(valid) else None
-    shown = [s for s in flags if s.state == "open" and (today - s.flag.night).days <= SHOWN_DAYS]
-    if shown:
-        latest = max(shown, key=lambda stored: stored.flag.night).flag
-        return Standing(State.CHANGED, latest.reason, latest.since, newest)
-    if newest is None:
+    valid = np.flatnonzero(verdict.is_present) if verdict is not None else np.empty(0, np.intp)
+    newest = night_at(verdict, int(valid[-1])) if verdict is not None and len(valid) else None
+    shown = [s for s in flags if s.state == "open" and (today - s.newest_night).days <= EXPIRES_DAYS]
+    for kind, state in (("change", State.CHANGED), ("contact", State.DATA_LOST)):
+        of_kind = [s for s in shown if s.flag.kind == kind]
+        if of_kind:
+            latest = max(of_kind, key=lambda stored: stored.newest_night).flag
+            return Standing(state, latest.reason, latest.since, newest)
+    if verdict is None or newest is None:
         return Standing(State.NO_RECENT_DATA, "No night with enough data yet", None, None)
     if (today - newest).days > RECENT_NIGHTS:
         missing_since = newest + timedelta(days=1)
         reason = f"No night with enough data since {newest:%d %b}"
         return Standing(State.NO_RECENT_DATA, reason, missing_since, newest)
-    state, reason = _judged(nights, valid, today, settings)
-    since = nights.nights[int(valid[0])] if state == State.LEARNING else None
-    return Standing(state, reason, since, newest)
+    state, reason = _judged(verdict, valid, today, sources)
+    is_learning = state == State.LEARNING
+    begin = max(int(valid[0]), int(verdict.track.segment[valid[-1]]))
+    return Standing(state, reason, night_at(verdict, begin) if is_learning else None, newest)
 
 
 def _judged(
-    nights: Nights, valid: NDArray[np.intp], today: date, settings: FlagSettings
+    verdict: Verdict, valid: NDArray[np.intp], today: date, sources: Sequence[str]
 ) -> tuple[State, str]:
     """Say what the recent nights tell, if they can be judged at all."""
-    bands = judged_bands(nights, settings)
-    ages = np.array([(today - nights.nights[int(at)]).days for at in valid])
-    recent = valid[(ages >= 0) & (ages < settings.judged_nights)]
-    has_band = np.all([np.isfinite(band.usual) for band in bands.values()], axis=0)
-    if not has_band[valid[-1]]:
-        held = min(int(band.valid_nights[valid[-1]]) for band in bands.values())
-        return State.LEARNING, (
-            f"{held} of {settings.min_valid_nights} nights for an own band; "
-            f"the last {settings.gap_days} do not count yet"
-        )
-    if len(recent) < settings.nights_outside:
+    t = int(valid[-1])
+    if not verdict.is_monitored[t]:
+        return State.LEARNING, _learning(verdict, t, sources)
+    ages = np.array([(today - night_at(verdict, int(at))).days for at in valid])
+    recent = valid[(ages >= 0) & (ages < LOOKED_DAYS)]
+    if len(recent) < NEEDED_NIGHTS:
         return State.NOT_ENOUGH_DATA, (
-            f"{len(recent)} of the last {settings.judged_nights} nights had enough data, "
-            f"{settings.nights_outside} needed to judge"
+            f"{len(recent)} of the last {LOOKED_DAYS} nights had enough data, {NEEDED_NIGHTS} needed to judge"
         )
-    if (judged := int(has_band[recent].sum())) < settings.nights_outside:
-        needed = settings.nights_outside
-        return State.LEARNING, f"{judged} nights with a first own band, {needed} needed to judge"
-    return State.IN_RANGE, _kept(bands, recent, settings)
+    if (judged := int(verdict.is_monitored[recent].sum())) < NEEDED_NIGHTS:
+        return State.LEARNING, f"{judged} nights with a first own normal, {NEEDED_NIGHTS} needed to judge"
+    if verdict.score[t] >= verdict.watch[t]:
+        return State.WATCH, _watched(verdict, t)
+    return State.IN_RANGE, f"{_judged_by(verdict, t)} as usual on {judged} of the last {LOOKED_DAYS} nights"
 
 
-def _kept(bands: Mapping[str, Band], recent: NDArray[np.intp], settings: FlagSettings) -> str:
-    """Say how nearly everything keeps to the own band."""
-    outside = max(
-        int(is_outside(band, side, settings)[recent].sum())
-        for band in bands.values()
-        for side in get_args(Direction)
-    )
-    if not outside:
-        return "RMSSD and heart rate keep to the own band"
-    said = f"Outside the own band on {outside} of the last {len(recent)} nights"
-    if outside >= settings.nights_outside:
-        return f"{said}, flagged before"
-    return f"{said}; {settings.nights_outside} raise a flag"
+def _learning(verdict: Verdict, t: int, sources: Sequence[str]) -> str:
+    track, end = verdict.track, baseline_end(t, GAP_DAYS)
+    is_same = end > 0 and track.segment[end - 1] == track.segment[t]
+    counts = track.counted[end, np.isfinite(track.scaled[t])] if is_same else np.zeros(1)
+    held = int(np.sort(counts)[::-1][min(2, len(counts) - 1)])
+    said = f"{held} of {MIN_VALID} nights for an own normal; the last {GAP_DAYS} do not count yet"
+    begin = int(track.segment[t])
+    if not begin or not sources:
+        return said
+    return f"Other sensor since {night_at(verdict, begin):%d %b} ({sources[begin]}): {said}"
+
+
+def _watched(verdict: Verdict, t: int) -> str:
+    """Say what stands out, and that it is no flag, or no new one."""
+    said = in_words(reasons_for(verdict.track, t, verdict.model.weights))
+    is_review = verdict.score[t] >= verdict.review[t]
+    return f"{'Flagged before, and not over' if is_review else 'Below what raises a flag'}: {said}"
+
+
+def _judged_by(verdict: Verdict, t: int) -> str:
+    """Name what the person is judged by, so that nobody takes silence for more than it is."""
+    shown = ("mean_hr_bpm", "rmssd_ms", "tst_min", "steps")
+    held = verdict.track.valid[t, -1] > 0
+    said = [CHANNELS[NAMES.index(name)].label for name in shown if held[NAMES.index(name)]]
+    return sentence_of(said) if said else "All that was recorded"
+
+
+def sentence_of(labels: Sequence[str]) -> str:
+    """Return labels as one begins a sentence.
+
+    >>> sentence_of(["Heart rate at night", "RMSSD", "Steps"])
+    'Heart rate at night, RMSSD, steps'
+    """
+    return ", ".join([labels[0], *(each if each.isupper() else each.lower() for each in labels[1:])])

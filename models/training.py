@@ -1,14 +1,14 @@
 """Learn from a population: covariances of windows, a ridge logistic risk, thresholds from held-out people."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.advance import ANY_STATES, STATES, Track, Weights
-from models.channels import CHANNELS, NAMES, FloatArray
+from models.channels import CHANNELS, NAMES, OF_HEART, FloatArray
 from models.cohort import Episode, episodes, onsets
 from models.daily import Days
 from models.injector import INJECTOR_VERSION
@@ -156,13 +156,22 @@ def held_out(people: Sequence[Days], *, seed: int, folds: int = FOLDS) -> list[H
     return found
 
 
-def operating_curve(seen: Sequence[HeldOut], *, seed: int, per_person: int = 8) -> Operating:
-    """Return false alerts and changes found at each threshold, all on people the scores never met."""
-    scores = [one.track.score[:, 0] for one in seen]
-    monitored = [one.track.is_monitored for one in seen]
-    thresholds, rates = rate_curve(scores, monitored)
+def operating_curve(
+    seen: Sequence[HeldOut], *, seed: int, per_person: int = 8, is_heart_alone: bool = False
+) -> Operating:
+    """Return false alerts and changes found at each threshold, all on people the scores never met.
+
+    Parameters
+    ----------
+    is_heart_alone : bool
+        As if these people had worn a chest strap and nothing else: changes are injected into everything, then
+        all but heart rate and RMSSD are taken away.
+    """
+    worn = heart_alone if is_heart_alone else _all_of
+    tracks = [followed(worn(one.days), one.weights) for one in seen]
+    thresholds, rates = rate_curve([t.score[:, 0] for t in tracks], [t.is_monitored for t in tracks])
     followed_episodes = [
-        (episode.onset, followed(episode.days, one.weights))
+        (episode.onset, followed(worn(episode.days), one.weights))
         for one in seen
         for episode in episodes([one.days], ("hetero-moderate",), per_person, seed)
     ]
@@ -171,6 +180,15 @@ def operating_curve(seen: Sequence[HeldOut], *, seed: int, per_person: int = 8) 
         for threshold in thresholds
     ]
     return Operating(thresholds, rates, np.array(found, np.float64))
+
+
+def heart_alone(days: Days) -> Days:
+    """Return days as somebody would have them who wears a chest strap and nothing else."""
+    return replace(days, values=np.where(OF_HEART, days.values, np.nan))
+
+
+def _all_of(days: Days) -> Days:
+    return days
 
 
 def _is_found(track: Track, onset: int, threshold: float) -> bool:
@@ -184,7 +202,7 @@ def train(people: Sequence[Days], *, seed: int, population: str) -> Model:
     weights = fit(people, seed=seed)
     card = {
         "name": "personal-change",
-        "version": 1,
+        "version": 2,
         "what": "How unlike a person's own last months the last days are, in the direction of three patterns "
         "of simulated change. Not a diagnosis, not a risk of harm, not for emergencies.",
         "population": population,
@@ -201,7 +219,8 @@ def train(people: Sequence[Days], *, seed: int, population: str) -> Model:
         "weights": dict(zip(USED_STATES, _used(weights), strict=True)),
         "labels": "simulated only: no label of any patient was seen",
     }
-    return Model(weights, operating_curve(seen, seed=seed + 1), card, "")
+    of_heart = operating_curve(seen, seed=seed + 1, is_heart_alone=True)
+    return Model(weights, operating_curve(seen, seed=seed + 1), of_heart, card, "")
 
 
 def _used(weights: Weights) -> list[float]:

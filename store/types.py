@@ -120,12 +120,15 @@ class Contribution:
     ----------
     feature : str
     value : float
-        Median of the nights outside the band, all on one side of it.
+        Median of the nights that were judged.
     usual, low, high : float
-        The band of the newest of these nights.
+        The person's own median and band before these nights.
     z : float
-        Median distance from usual of these nights in robust SD; positive above, negative below.
+        Mean distance from usual of these nights in robust SD; positive above, negative below.
     nights_outside, nights_judged : int
+        Nights beyond the band on the side of `z`, and nights with a value.
+    share : float
+        What it adds to the score; negative speaks against a change.
     """
 
     feature: str
@@ -136,11 +139,15 @@ class Contribution:
     z: float
     nights_outside: int
     nights_judged: int
+    share: float = 0.0
+
+
+FlagKind = Literal["change", "contact"]
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A sustained change from this person's own normal; never a diagnosis.
+    """A sustained change from this person's own normal, or data that are being lost; never a diagnosis.
 
     Attributes
     ----------
@@ -155,9 +162,18 @@ class Flag:
     contributions : tuple of Contribution
         Strongest first.
     coverage_frac : float
-        Share of the judged nights that had enough data, 0-1; a flag without it cannot exist.
+        Share of the judged nights that had enough data, 0-1; a flag of a change without it cannot exist.
     detector_id, config_hash : str
-        Which rule, in which settings.
+        Which detector, in which settings.
+    kind : {"change", "contact"}
+        A change from the person's own normal; or so much data lost that somebody should ask about the
+        wearable, which says nothing about the person.
+    tier : str
+        `review`: raised for somebody to look at.
+    model_version : str
+        Hash of the model's arrays; empty without a model.
+    chance_frac : float or None
+        Share of chance in such flags, 0-1; None where nobody can say.
     """
 
     subject_id: str
@@ -171,9 +187,14 @@ class Flag:
     detector_id: str
     config_hash: str
     reason: str = field(default="")
+    kind: FlagKind = "change"
+    tier: str = "review"
+    model_version: str = ""
+    chance_frac: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.coverage_frac <= 1:
+        lowest = 0 if self.kind == "contact" else np.nextafter(0, 1)
+        if not lowest <= self.coverage_frac <= 1:
             raise DataError(
                 f"A flag for {self.subject_id}, night {self.night}, has coverage {self.coverage_frac}; "
                 "needed is more than 0: missing data is its own state, never a flag"

@@ -6,15 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from features.nights import NightRow, Provenance, night_batch, read_nights
+from configs.settings import FlagSettings
+from features.nights import NightRow, Nights, Provenance, night_batch, read_nights
 from features.specs import NIGHT_FEATURES
 from features.windows import WINDOW_FEATURES, Windows
-from models.rule import flags_of
+from models.flagging import flags_of
+from models.nightly import verdict_of_nights
+from models.risk import load_model
 from store.clock import Clock
 from store.installation import Installation
 from store.nights import night_bounds_ns, night_of
 from store.streams import BATTERY, HEART_RATE
 from store.timeseries import Batch
+from store.types import Flag
 from store.units import NS_PER_S
 
 PASSWORD = "correct horse battery staple"
@@ -59,7 +63,7 @@ def build_clinic(home: Path, clock: Clock | None = None, people: tuple[Person, .
             )
             if person.nights:
                 _write_nights(store, person, today, np.random.default_rng(number))
-                flags = flags_of(read_nights(store, person.subject_id), installation.settings.flags)
+                flags = replayed(read_nights(store, person.subject_id), installation.settings.flags)
                 kept = flags[-1:] if person.changes_at is not None else []
                 registry.flags.put(person.subject_id, kept)
         for subject_id in ("V01", "V02"):
@@ -71,6 +75,13 @@ def build_clinic(home: Path, clock: Clock | None = None, people: tuple[Person, .
         registry.accounts.add_user("lead", "lead", password=PASSWORD, patients="all")
         registry.accounts.add_user("narrow", "clinician", password=PASSWORD, patients=["V02"])
     return installation
+
+
+def replayed(nights: Nights, settings: FlagSettings) -> list[Flag]:
+    """Return the flags of changes that the job would raise over these nights."""
+    verdict = verdict_of_nights(nights, load_model(), settings.budget)
+    assert verdict is not None
+    return [flag for flag in flags_of(verdict, settings) if flag.kind == "change"]
 
 
 def write_heart_rate(
@@ -113,6 +124,7 @@ def _row(subject_id: str, night: date, rmssd_ms: float, mean_hr_bpm: float, cove
     is_enough = coverage_frac >= 0.25
     values = {
         "mean_hr_bpm": mean_hr_bpm,
+        "lowest_hr_bpm": 0.9 * mean_hr_bpm,
         "mean_nn_ms": 60000 / mean_hr_bpm,
         "sdnn_ms": 1.3 * rmssd_ms,
         "rmssd_ms": rmssd_ms,

@@ -48,11 +48,15 @@
   const SILENT_MS = 48 * 3600 * 1000;
   let view = "all";
 
+  function isSilent(row) {
+    return row.fill === "lost" || row.last_ms === null || Date.now() - row.last_ms > SILENT_MS;
+  }
+
   function isInView(row) {
     if (view === "all") return true;
     if (view === "mine") return row.is_mine;
     if (view === "new") return row.is_new;
-    if (view === "silent") return row.last_ms === null || Date.now() - row.last_ms > SILENT_MS;
+    if (view === "silent") return isSilent(row);
     return row.fill === view;
   }
 
@@ -65,7 +69,7 @@
     if (!api || !silent) return;
     let count = 0;
     api.forEachNode(function (node) {
-      if (node.data.last_ms === null || Date.now() - node.data.last_ms > SILENT_MS) count += 1;
+      if (isSilent(node.data)) count += 1;
     });
     if (silent.textContent !== String(count)) silent.textContent = String(count);
   }

@@ -14,12 +14,14 @@ from dashboard.plain.forms import attempt, field
 from dashboard.routes import CARERS, FLAGS_PATH, flag_path
 from dashboard.sources import Sources
 from dashboard.words import age_text, date_text, day_text, digits_apart, local_time, number_text, span_text
-from features.specs import spec_named
+from models.attribution import rest_of
+from models.channels import NAMES, channel_named
+from models.clinic import chance_words
 from store.errors import ConfigError, UnknownError
 from store.registry.accounts import User
 from store.registry.flags import LONGEST_SNOOZE_DAYS, NS_PER_DAY, FlagEvent, Outcome, StoredFlag
 from store.registry.people import Subject
-from store.types import Contribution
+from store.types import Contribution, Flag
 from store.units import NS_PER_S
 
 SNOOZES_DAYS = (1, 3, 7, LONGEST_SNOOZE_DAYS)
@@ -153,9 +155,9 @@ def _rows(sources: Sources, flags: Sequence[StoredFlag], people: Mapping[str, Su
 
 
 def _budget(sources: Sources, flags: Sequence[StoredFlag], patients: int) -> Budget:
-    """Count the flags of the last ninety nights, and how those ended that are resolved."""
+    """Count the flags of changes of the last ninety nights, and how those ended that are resolved."""
     since = local_time(sources.clock.now_ns() - BUDGET_DAYS * NS_PER_DAY, "UTC").date()
-    recent = [stored for stored in flags if stored.flag.night >= since]
+    recent = [s for s in flags if s.flag.night >= since and s.flag.kind == "change"]
     ends = sources.registry.flags.outcomes()
     outcomes = Counter(ends[s.flag_id] for s in recent if s.state == "resolved" and s.flag_id in ends)
     false = sum(outcomes[name] for name in FALSE)
@@ -165,7 +167,7 @@ def _budget(sources: Sources, flags: Sequence[StoredFlag], patients: int) -> Bud
         outcomes,
         patients,
         false / months if months else 0.0,
-        sources.settings.dashboard.flag_budget,
+        sources.settings.flags.budget,
     )
 
 
@@ -199,6 +201,8 @@ def _one(sources: Sources, flag_id: int) -> ResponseReturnValue:
         flag=stored.flag,
         subject=subject,
         contributions=[_contribution(each) for each in stored.flag.contributions],
+        rest=_rest(stored.flag),
+        chance=chance_words(stored.flag.chance_frac),
         history=[_event(event, subject.zone) for event in history],
         carers=carers,
         leads=[user.name for user in carers if user.role == "lead"],
@@ -222,14 +226,11 @@ def _carers(sources: Sources, subject_id: str) -> list[User]:
 
 
 def _contribution(each: Contribution) -> Mapping[str, str]:
-    try:
-        spec = spec_named(each.feature)
-        label, unit = spec.label, spec.unit
-    except UnknownError:  # a rule of another version judged what this one has no words for
-        label, unit = each.feature.replace("_", " "), ""
-    digits = digits_apart(each.value, each.low, each.high)
+    label, unit, digits = _named(each.feature)
+    digits = max(digits, digits_apart(each.value, each.low, each.high))
     return {
         "label": label,
+        "share": f"{each.share:+.2f}",
         "value": f"{number_text(each.value, digits)} {unit}".strip(),
         "band": span_text(each.low, each.high, digits),
         "usual": number_text(each.usual, digits),
@@ -238,9 +239,26 @@ def _contribution(each: Contribution) -> Mapping[str, str]:
     }
 
 
+def _named(feature: str) -> tuple[str, str, int]:
+    """Return label, unit and digits of what contributed to a flag."""
+    if feature in NAMES:
+        channel = channel_named(feature)
+        return channel.label, channel.unit, channel.digits
+    # A rule of another version judged what this one has no words for.
+    return feature.replace("_", " "), "", 0
+
+
+def _rest(flag: Flag) -> str:
+    """Return what belongs to no channel, so that the table sums to the score; empty without a model."""
+    if not flag.model_version or flag.kind == "contact":
+        return ""
+    return f"{rest_of(flag.score, [each.share for each in flag.contributions]):+.2f}"
+
+
 def _event(event: FlagEvent, zone: str) -> Mapping[str, str]:
     said = {
         "raised": "raised it",
+        "worsened": "saw it get worse",
         "acknowledged": "acknowledged it",
         "assigned": f"gave it to {event.assigned_to}",
         "snoozed": f"let it rest until {_moment(event.until_ns or 0, zone)}",

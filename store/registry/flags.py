@@ -1,9 +1,10 @@
 """Flags, the state each is in, and everything that was done about it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
@@ -15,12 +16,14 @@ from store.registry import schema
 from store.types import Contribution, Flag
 from store.units import NS_PER_S
 
-Action = Literal["raised", "acknowledged", "assigned", "snoozed", "resolved", "reopened"]
+Action = Literal["raised", "worsened", "acknowledged", "assigned", "snoozed", "resolved", "reopened"]
 Outcome = Literal["contacted", "care_changed", "explained", "data_problem", "no_action"]
 NS_PER_DAY = 86_400 * NS_PER_S
 LONGEST_SNOOZE_DAYS = 14
 """A change from somebody's own normal that rests longer is no longer the same one."""
+NOTHING_MORE: Mapping[str, str | float] = MappingProxyType({})
 _STATE_AFTER = {
+    "worsened": "open",
     "acknowledged": "acknowledged",
     "snoozed": "snoozed",
     "resolved": "resolved",
@@ -32,7 +35,12 @@ _STATE_AFTER = {
 class StoredFlag:
     """A flag at rest: number, state and when it was raised.
 
-    A flag that was snoozed is open again when the time is over.
+    A flag that was snoozed is open again when the time is over, or when it gets worse.
+
+    Attributes
+    ----------
+    worse_night : date or None
+        The newest night on which it got worse, with `worse_score`; None while it did not.
     """
 
     flag_id: int
@@ -41,6 +49,18 @@ class StoredFlag:
     flag: Flag
     assigned_to: str | None = None
     snoozed_until_ns: int | None = None
+    worse_night: date | None = None
+    worse_score: float | None = None
+
+    @property
+    def newest_night(self) -> date:
+        """The night on which it was raised, or got worse last."""
+        return self.worse_night or self.flag.night
+
+    @property
+    def newest_score(self) -> float:
+        """The score of that night."""
+        return self.flag.score if self.worse_score is None else self.worse_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +103,23 @@ class Flags:
                     _insert_event(connection, FlagEvent(flag_id, now_ns, flag.detector_id, "raised"))
                     new += 1
         return new
+
+    def worsen(self, flag_id: int, flag: Flag) -> None:
+        """Record that a change which is flagged got worse, as `flag` says; whoever has it must look again."""
+        event = FlagEvent(flag_id, self._clock.now_ns(), flag.detector_id, "worsened", reason=flag.reason)
+        self._record(event, {"worse_night": flag.night.isoformat(), "worse_score": flag.score})
+
+    def resolved_ns(self, subject_id: str) -> dict[int, int]:
+        """Return when each resolved flag of a person was resolved."""
+        e, t = schema.flag_event.c, schema.flag.c
+        query = (
+            sa.select(e.flag_id, sa.func.max(e.at_ns))
+            .join_from(schema.flag_event, schema.flag)
+            .where(t.subject_id == subject_id, t.state == "resolved", e.action == "resolved")
+            .group_by(e.flag_id)
+        )
+        with self._engine.connect() as connection:
+            return {row[0]: int(row[1]) for row in connection.execute(query)}
 
     def acknowledge(self, flag_id: int, *, by: str) -> None:
         """Record that somebody has seen it."""
@@ -153,10 +190,14 @@ class Flags:
         return found[0]
 
     def opened_ns(self) -> dict[int, int]:
-        """Return since when each open flag has been so: raised, reopened or back from a snooze."""
+        """Return since when each open flag has been so: raised, worse, reopened or back from a snooze."""
         e = schema.flag_event.c
         newest = sa.func.max(e.at_ns)
-        query = sa.select(e.flag_id, newest).where(e.action.in_(("raised", "reopened"))).group_by(e.flag_id)
+        query = (
+            sa.select(e.flag_id, newest)
+            .where(e.action.in_(("raised", "worsened", "reopened")))
+            .group_by(e.flag_id)
+        )
         with self._engine.connect() as connection:
             opened = {row[0]: int(row[1]) for row in connection.execute(query)}
         waiting = [stored for stored in self.all() if stored.state == "open"]
@@ -180,7 +221,7 @@ class Flags:
             query = sa.select(*columns).where(e.c.flag_id == flag_id).order_by(e.c.event_id)
             return [FlagEvent(*row) for row in connection.execute(query)]
 
-    def _record(self, event: FlagEvent) -> None:
+    def _record(self, event: FlagEvent, more: Mapping[str, str | float] = NOTHING_MORE) -> None:
         t = schema.flag
         where = t.c.flag_id == event.flag_id
         with self._writing.begin() as connection:
@@ -189,9 +230,9 @@ class Flags:
                 raise _no_flag(event.flag_id)
             if state == "resolved" and event.action != "reopened":
                 raise RefusedError(f"Flag {event.flag_id} is resolved; reopen it first")
-            told: dict[str, Any] = {}
+            told: dict[str, Any] = dict(more)
             if event.action in _STATE_AFTER:
-                told = {"state": _STATE_AFTER[event.action], "snoozed_until_ns": event.until_ns}
+                told |= {"state": _STATE_AFTER[event.action], "snoozed_until_ns": event.until_ns}
             if event.assigned_to is not None:
                 told["assigned_to"] = event.assigned_to
             connection.execute(sa.update(t).where(where).values(told))
@@ -235,6 +276,10 @@ def _row(flag: Flag, raised_ns: int) -> dict[str, Any]:
         "reason": flag.reason,
         "state": "open",
         "raised_ns": raised_ns,
+        "kind": flag.kind,
+        "tier": flag.tier,
+        "model_version": flag.model_version,
+        "chance_frac": flag.chance_frac,
     }
 
 
@@ -251,7 +296,21 @@ def _stored(row: Row[Any], now_ns: int) -> StoredFlag:
         detector_id=row.detector_id,
         config_hash=row.config_hash,
         reason=row.reason,
+        kind=row.kind,
+        tier=row.tier,
+        model_version=row.model_version,
+        chance_frac=row.chance_frac,
     )
     is_over = row.state == "snoozed" and row.snoozed_until_ns <= now_ns
     state = "open" if is_over else row.state
-    return StoredFlag(row.flag_id, state, row.raised_ns, flag, row.assigned_to, row.snoozed_until_ns)
+    worse_night = None if row.worse_night is None else date.fromisoformat(row.worse_night)
+    return StoredFlag(
+        row.flag_id,
+        state,
+        row.raised_ns,
+        flag,
+        row.assigned_to,
+        row.snoozed_until_ns,
+        worse_night,
+        row.worse_score,
+    )

@@ -28,7 +28,7 @@ from store.registry.tables import export_tables
 from store.registry.teams import Teams
 from store.wal import switch_to_wal
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration; a test holds it against `migrations/versions`."""
 BUSY_TIMEOUT_S = 30
 """A writer of another process holds SQLite's lock for milliseconds; 30 s means something is stuck."""

@@ -174,6 +174,13 @@ flag = Table(
     Column("raised_ns", BigInteger, nullable=False),
     Column("assigned_to", String(80), nullable=True),
     Column("snoozed_until_ns", BigInteger, nullable=True),
+    Column("kind", String(16), nullable=False, default="change", server_default="change"),
+    Column("tier", String(8), nullable=False, default="review", server_default="review"),
+    Column("model_version", String(64), nullable=False, default="", server_default=""),
+    Column("chance_frac", Float, nullable=True),
+    # The newest night on which it got worse, and the score then; null while it did not.
+    Column("worse_night", String(10), nullable=True),
+    Column("worse_score", Float, nullable=True),
     Index("ix_flag_subject_id", "subject_id", "night"),
 )
 

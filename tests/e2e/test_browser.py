@@ -166,7 +166,7 @@ def test_patient_page_draws_says_and_tabulates_every_chart(visit, address):
     for table in page.locator(".table-scroll").all():
         table.locator("td").first.wait_for()
     assert page.locator("#rmssd-chart-table tbody tr").count() >= 89  # 90 once tonight is over
-    assert "RMSSD below own band" in page.locator(".flags").inner_text()
+    assert "below own usual" in page.locator(".flags").inner_text()
 
 
 def test_another_night_is_chosen_by_date(visit, address):

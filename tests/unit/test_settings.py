@@ -37,8 +37,8 @@ def test_environment_over_file_over_defaults(tmp_path, monkeypatch):
         ("[features]\nwindow_s = 420\n", r"features.window_s is 420: .*divides 900 s"),
         ("[features]\nnight_start_h = 6\n", "from 6 to 6 o'clock has no length"),
         ("[features]\nnight_start_h = 0\nnight_end_h = 24\n", "has no length"),
-        ("[flags]\nnights_outside = 8\n", "nobody would ever be flagged"),
-        ("[flags]\nbaseline_days = 14\nmin_valid_nights = 15\n", "nobody would ever have a baseline"),
+        ("[flags]\nbudget = 5\n", "flags.budget is 5"),
+        ("[flags]\nbaseline_days = 14\nmin_valid_nights = 15\n", "nobody would ever have a band"),
         ("[flags", r"evenkeel\.toml cannot be read"),
     ],
 )
