@@ -18,7 +18,7 @@ NAMES = {
     "spine": "strap to store: latency, samples per second, and what each stage can do alone",
     "spool": "the spool: bytes for a month, durable records a second, a power cut at every step, the fold",
     "artefacts": "what each cleaning rule does to RMSSD on annotated recordings; writes docs/artefacts.md",
-    "jobs": "nightly jobs: cost of a night and how it grows, workers, stores, late data; --full takes 20 min",
+    "jobs": "nightly jobs: cost of a night and how it grows, workers, stores, late data (8 minutes)",
     "collector": "200 wearables, 200 kills, dead links, reconnects, a day of 50 straps; --full takes 40 min",
     "flags": "a thousand people, a year of days each, through the shipped model; a batch beside day by day",
     "fuzz": "every decoder with frames that no wearable ever sent",

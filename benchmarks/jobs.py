@@ -1,12 +1,13 @@
 """Nightly jobs on real heartbeats and movement: cost of a night, how it grows, workers, stores, late data."""
 
+import functools
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +35,14 @@ from tests.influxd import OwnInfluxServer, influxd_binary
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 START_NS = 1_767_614_400_000_000_000  # 2026-01-05T12:00:00Z
-DAY_NS = 86_400 * NS_PER_S
+HOUR_NS = 3600 * NS_PER_S
 SETTINGS = FeatureSettings()
 RECORDS = ("nsr001", "nsr020", "chf201", "healthy003")
+DAY_H, NIGHT_H = 24, 10
+"""Hours of beats a night: a strap worn day and night, and one worn to bed."""
 NIGHTS = 7
-"""Of each person, where people are counted."""
-MEMORY_NIGHTS = 365
+"""Of each person, where people are counted and where stores are compared."""
+LATE_NIGHTS = 1000
 _MEMORY_ARGUMENT = "memory"
 
 
@@ -52,21 +55,21 @@ class Day:
 
 
 def run(*, is_full: bool) -> list[Row]:
-    """Measure; `is_full` takes 1,000 people of one night each and 1,000 nights (20 minutes)."""
+    """Measure, in eight minutes on two cores; `is_full` has beats of 24 hours a night in place of ten."""
     if not (SHARED / "rr").is_dir():
         raise SystemExit(f"real recordings are needed: {SHARED / 'rr'} is not there")
+    hours = DAY_H if is_full else NIGHT_H
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        return [
-            *_growth(root, (1, 10, 100, 1000) if is_full else (1, 10, 50)),
-            *_workers(root),
-            *_late(root, 1000 if is_full else 200),
-            *_stores(root),
-            *_dask(root),
-            *_memory(root),
-        ]
+        with clinic(root / "warm", 1, 1, hours) as made:
+            compute(made)
+        rows = _stores(root)
+        rows += _dask(root)
+        rows += _growth(root, hours)
+        return [*rows, *_late(root, hours)]
 
 
+@functools.cache
 def _days() -> list[Day]:
     days: list[Day] = []
     for name in RECORDS:
@@ -76,6 +79,7 @@ def _days() -> list[Day]:
     return days
 
 
+@functools.cache
 def _movement() -> tuple[np.ndarray, np.ndarray]:
     table = pd.read_csv(SHARED / "walch2019" / "dev_activity_counts_15s.csv.gz")
     subject = table["subject"].to_numpy(np.int64)
@@ -84,29 +88,40 @@ def _movement() -> tuple[np.ndarray, np.ndarray]:
     return (np.asarray(t_s, np.float64) * 1e9).round().astype(np.int64), np.asarray(counts, np.float64)
 
 
-def fill(store: TimeSeriesStore, subject_id: str, nights: int) -> None:
-    """Write nights of one person: recordings in turn, each from noon, and movement of a real night."""
-    days, (moved_ns, counts) = _days(), _movement()
-    for k in range(nights):
-        day, noon_ns = days[k % len(days)], START_NS + k * DAY_NS
-        values = {name: np.full(len(counts), np.nan) for name in ACTIVITY_EPOCH.column_names()}
-        values |= {"epoch_s": np.full(len(counts), 15.0), "counts": counts, "enmo_mg": counts}
-        store.write(
-            [
-                Batch(RR_INTERVAL, subject_id, "strap", noon_ns + day.t_ns, {"rr_ms": day.rr_ms}),
-                Batch(ACTIVITY_EPOCH, subject_id, "watch", noon_ns + 10 * 3600 * NS_PER_S + moved_ns, values),
-            ]
-        )
+def night_of_person(subject_id: str, night: int, recording: int, hours: int) -> list[Batch]:
+    """Return one night: hours of a recording from noon, or from nine, and movement of a real night."""
+    day, (moved_ns, counts) = _days()[recording % len(RECORDS)], _movement()
+    noon_ns = START_NS + night * DAY_H * HOUR_NS
+    begin_ns = noon_ns if hours == DAY_H else noon_ns + 9 * HOUR_NS
+    worn = day.t_ns < hours * HOUR_NS
+    values = {name: np.full(len(counts), np.nan) for name in ACTIVITY_EPOCH.column_names()}
+    values |= {"epoch_s": np.full(len(counts), 15.0), "counts": counts, "enmo_mg": counts}
+    return [
+        Batch(RR_INTERVAL, subject_id, "strap", begin_ns + day.t_ns[worn], {"rr_ms": day.rr_ms[worn]}),
+        Batch(ACTIVITY_EPOCH, subject_id, "watch", noon_ns + 10 * HOUR_NS + moved_ns, values),
+    ]
+
+
+def fill(store: TimeSeriesStore, people: int, nights: int, hours: int) -> int:
+    """Write nights of people, recordings in turn; return how many samples."""
+    written, batches = 0, list[Batch]()
+    for person in range(people):
+        for night in range(nights):
+            batches += night_of_person(f"P{person:04d}", night, person + night, hours)
+            if len(batches) >= 60:
+                written += store.write(batches)
+                batches = []
+    return written + store.write(batches)
 
 
 @contextmanager
-def clinic(folder: Path, people: int, nights: int) -> Generator[Installation]:
-    """Make an installation with people who all have the same nights."""
+def clinic(folder: Path, people: int, nights: int, hours: int) -> Generator[Installation]:
+    """Make an installation with people and nights of theirs."""
     made = Installation(folder)
     with made.registry() as registry, made.timeseries() as store:
         for k in range(people):
             registry.people.add_subject(f"P{k:04d}", "UTC")
-            fill(store, f"P{k:04d}", nights)
+        fill(store, people, nights, hours)
     yield made
 
 
@@ -118,20 +133,25 @@ def compute(made: Installation, **more: object) -> tuple[FeatureRun, float, floa
         return done, time.perf_counter() - began_s, _used_s() - used_s
 
 
-def digest(made: Installation) -> int:
+def digest(store: TimeSeriesStore) -> int:
     """Return a hash of all that jobs wrote, who wrote it and when aside."""
     total = 0
-    with made.timeseries() as store:
-        for stream in (NIGHT_STREAM, WINDOW_STREAM):
-            for who in store.subjects(stream):
-                held = store.read(stream, who)
-                aside = {
-                    "job_id": np.full(len(held), "", object),
-                    "computed_ns": np.zeros(len(held), np.int64),
-                }
-                values = {**held.values, **{k: v for k, v in aside.items() if k in held.values}}
-                total += total_of(sample_digest(stream, held.t_ns, values)).digest
+    for stream in (NIGHT_STREAM, WINDOW_STREAM):
+        for who in store.subjects(stream):
+            held = store.read(stream, who)
+            aside = {
+                "job_id": np.full(len(held), "", object),
+                "computed_ns": np.zeros(len(held), np.int64),
+            }
+            values = {**held.values, **{k: v for k, v in aside.items() if k in held.values}}
+            total += total_of(sample_digest(stream, held.t_ns, values)).digest
     return total % 2**64
+
+
+def digest_of(made: Installation) -> int:
+    """Return `digest` of an installation."""
+    with made.timeseries() as store:
+        return digest(store)
 
 
 def _used_s() -> float:
@@ -139,122 +159,142 @@ def _used_s() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
 
-def _growth(root: Path, sizes: Sequence[int]) -> list[Row]:
-    with clinic(root / "warm", 1, 1) as made:
-        compute(made)
+def _same(name: str, *, holds: bool) -> Row:
+    return Row(name, float(holds), "", 1, "higher")
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _growth(root: Path, hours: int) -> list[Row]:
     rows: list[Row] = []
     costs: list[float] = []
-    for people in sizes:
-        nights = NIGHTS if people < 100 else 1
-        with clinic(root / f"grow{people}", people, nights) as made:
-            done, _, used_s = compute(made)
-            again, wall_s, _ = compute(made)
-        costs.append(used_s / done.nights)
-        rows.append(
-            Row(
-                f"{people:,} people, {done.nights:,} nights: nights per processor second",
-                1 / costs[-1],
-                "nights/s",
-            )
-        )
-        rows.append(Row(f"... nothing changed, {again.nights} computed: a run takes", wall_s, "s", 3))
-    rows.append(Row("a night costs with most people, of with few", costs[-1] / max(costs[:-1]), "x", 1.25))
-    return rows
+    for people, nights in ((1, 4 * NIGHTS), (10, NIGHTS), (100, 1)):
+        with clinic(root / f"grow{people}", people, nights, hours) as made:
+            rows += _cost_with(people, made, costs)[0]
+    with clinic(root / "grow1000", 1000, 1, hours) as made:
+        more, wall_s = _cost_with(1000, made, costs)
+        rows += [
+            *more,
+            Row("a night costs with 1,000 people, of with fewer", costs[-1] / max(costs[:-1]), "x", 1.25),
+        ]
+        return [*rows, *_workers(made, wall_s, costs[-1] * 1000)]
 
 
-def _workers(root: Path) -> list[Row]:
-    with clinic(root / "workers", 4, NIGHTS) as made:
-        _, one_s, one_used_s = compute(made, is_all=True)
-        reference = digest(made)
-        place = SourcePlace(str(made.store_place()))
-        _, two_s, two_used_s = compute(made, is_all=True, crew=PoolCrew(place, SETTINGS, 2))
-        same = digest(made) == reference
-        _, start_s, _ = compute(made, subjects=["P0000"], is_all=True, crew=PoolCrew(place, SETTINGS, 2))
-        single, _, _ = compute(made, subjects=["P0000"], is_all=True)
+def _cost_with(people: int, made: Installation, costs: list[float]) -> tuple[list[Row], float]:
+    """Compute everything, then nothing; return rows and the seconds of everything, and add to `costs`."""
+    done, wall_s, used_s = compute(made)
+    _, again_s, _ = compute(made)
+    costs.append(used_s / done.nights)
+    rows = [
+        Row(f"{people:,} people, {done.nights:,} nights: a second of one core", 1 / costs[-1], "nights"),
+        Row("... nothing changed: a run takes", again_s, "s", 2),
+    ]
+    return rows, wall_s
+
+
+def _workers(made: Installation, one_s: float, one_used_s: float) -> list[Row]:
+    reference = digest_of(made)
     load = os.getloadavg()[0]
+    crew = PoolCrew(SourcePlace(str(made.store_place())), SETTINGS, 2)
+    _, two_s, two_used_s = compute(made, is_all=True, crew=crew)
+    named = f"2 workers, times as fast as 1 (load {load:.1f} before)"
     return [
-        Row(
-            f"2 workers, times as fast as 1 (load {load:.1f}; wants two idle cores)",
-            one_s / two_s,
-            "x",
-            1.7,
-            "higher",
-        ),
+        Row(named, one_s / two_s, "x", 1.7, "higher"),
         Row("... processor time they take, of that of one", two_used_s / one_used_s, "x"),
-        Row("... result the same, bit for bit", float(same), "", 1, "higher"),
-        Row(f"... {single.nights} nights of one person with them", start_s, "s"),
+        _same("... result the same, bit for bit", holds=digest_of(made) == reference),
     ]
 
 
-def _late(root: Path, nights: int) -> list[Row]:
-    with clinic(root / "late", 1, nights) as made:
+def _late(root: Path, hours: int) -> list[Row]:
+    """Let one beat be late among a thousand nights; compute all again in a process of its own: its memory."""
+    with clinic(root / "late", 1, LATE_NIGHTS, hours) as made:
         done, _, whole_s = compute(made)
         with made.timeseries() as store:
-            late_ns = START_NS + (nights // 2) * DAY_NS + 9 * 3600 * NS_PER_S
-            store.write(
-                [Batch(RR_INTERVAL, "P0000", "strap", np.array([late_ns + 1]), {"rr_ms": np.array([801.0])})]
-            )
-        again, _, late_s = compute(made)
-        incremental = digest(made)
-        compute(made, is_all=True)
-        same = digest(made) == incremental
-    share = 100 * late_s / whole_s * (done.nights / 1000)
+            late_ns = np.array([START_NS + (LATE_NIGHTS // 2) * DAY_H * HOUR_NS + 12 * HOUR_NS + 1])
+            store.write([Batch(RR_INTERVAL, "P0000", "strap", late_ns, {"rr_ms": np.array([801.0])})])
+        again, wall_s, late_s = compute(made)
+        incremental = digest_of(made)
+        asked = [sys.executable, "-m", "benchmarks.jobs", _MEMORY_ARGUMENT, str(made.home)]
+        said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        same = digest_of(made) == incremental
     return [
         Row(f"one late beat among {done.nights:,} nights: computed again", again.nights, "nights", 8),
-        Row("... processor time, of computing 1,000 nights", share, "%", 2),
-        Row("... result as of computing everything, bit for bit", float(same), "", 1, "higher"),
+        Row("... processor time, of computing all", 100 * late_s / whole_s, "%", 2),
+        Row("... a run takes", wall_s, "s"),
+        _same("... result as of computing everything, bit for bit", holds=same),
+        Row(f"{done.nights:,} nights of one person: memory at most", float(said), "MB", 500),
     ]
+
+
+def _measure_memory(home: Path) -> None:
+    made = Installation(home)
+    with made.registry() as registry, made.timeseries() as store:
+        run_features(store, registry, SETTINGS, now_ns=1, is_all=True, crew=SerialCrew(store, SETTINGS))
+    # Not `ru_maxrss`: that begins with the memory of whoever started this process.
+    said = Path("/proc/self/status").read_text()
+    print(int(said.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6)
 
 
 def _stores(root: Path) -> list[Row]:
-    with clinic(root / "embedded", 1, NIGHTS) as made:
-        rows = _reading("embedded", made)
-        synced = sync_lake(made.timeseries(), str(root / "lake"))
-        with Lake(str(root / "lake")) as lake:
-            reference = digest(made)
-            _, lake_s, _ = compute(made, source=lake, is_all=True)
-            rows.append(
-                Row(
-                    "lake: result as from the store, bit for bit",
-                    float(digest(made) == reference),
-                    "",
-                    1,
-                    "higher",
-                )
-            )
-            rows.append(Row("lake: bytes per sample", synced.bytes / synced.samples, "B"))
-            rows.append(Row("lake: wall time of a night", lake_s / NIGHTS, "s"))
-    binary = influxd_binary()
-    if binary is None:
-        return rows
-    server = OwnInfluxServer(binary, root / "influx")
-    try:
-        with server.open(server.new_buckets()) as store, made.registry() as registry:
-            fill(store, "P0000", NIGHTS)
-            began_s = time.perf_counter()
-            done = run_features(store, registry, SETTINGS, now_ns=1)
-            whole_s = time.perf_counter() - began_s
-            read_s = _read_s(store, made)
-            rows += [
-                Row("InfluxDB: wall time of a night", whole_s / done.nights, "s"),
-                Row("InfluxDB: share of it that is reading", 100 * read_s / whole_s, "%"),
-            ]
-    finally:
-        server.kill()
-    return rows
+    """Compute the same week, beats of 24 hours a day, from each place that jobs can read."""
+    with clinic(root / "embedded", 1, NIGHTS, DAY_H) as made:
+        raw = _size(made.home) / NIGHTS
+        with made.timeseries() as store:
+            rows = list(_of_store("embedded", store, made))
+            reference = digest(store)
+        rows += [Row("embedded: bytes of samples a night", raw / 1e6, "MB")]
+        rows += _lake(root, made, reference)
+        binary = influxd_binary()
+        return rows if binary is None else [*rows, *_influx(root, binary, made, reference)]
 
 
-def _reading(name: str, made: Installation) -> list[Row]:
-    done, whole_s, _ = compute(made)
+def _lake(root: Path, made: Installation, reference: int) -> list[Row]:
+    url = str(root / "lake")
     with made.timeseries() as store:
-        read_s = _read_s(store, made)
+        synced = sync_lake(store, url)
+    with Lake(url) as lake:
+        done, lake_s, _ = compute(made, source=lake, is_all=True)
+        read_s = _read_s(lake, made)
     return [
-        Row(f"{name}: wall time of a night", whole_s / done.nights, "s"),
-        Row(f"{name}: share of it that is reading", 100 * read_s / whole_s, "%"),
+        Row("lake: wall time of a night", lake_s / done.nights, "s"),
+        Row("lake: share of it that is reading", 100 * read_s / lake_s, "%"),
+        Row("lake: bytes of samples a night", synced.bytes / NIGHTS / 1e6, "MB"),
+        _same("lake: result as from the embedded store, bit for bit", holds=digest_of(made) == reference),
     ]
 
 
-def _read_s(store: TimeSeriesStore, made: Installation) -> float:
+def _influx(root: Path, binary: str, made: Installation, reference: int) -> list[Row]:
+    folder = root / "influx"
+    folder.mkdir()
+    server = OwnInfluxServer(binary, folder)
+    try:
+        with server.open(server.new_buckets()) as store:
+            fill(store, 1, NIGHTS, DAY_H)
+            rows = list(_of_store("InfluxDB", store, made))
+            same = digest(store) == reference
+    finally:
+        server.kill()
+    raw = _size(folder / "engine") / NIGHTS
+    return [
+        *rows,
+        Row("InfluxDB: bytes a night, its log not compacted yet", raw / 1e6, "MB"),
+        _same("InfluxDB: result as from the embedded store, bit for bit", holds=same),
+    ]
+
+
+def _of_store(name: str, store: TimeSeriesStore, made: Installation) -> Iterator[Row]:
+    with made.registry() as registry:
+        began_s, used_s = time.perf_counter(), _used_s()
+        done = run_features(store, registry, SETTINGS, now_ns=1)
+        whole_s, cpu_s = time.perf_counter() - began_s, _used_s() - used_s
+    yield Row(f"{name}, beats of {DAY_H} h: a second of one core", done.nights / cpu_s, "nights")
+    yield Row(f"{name}: wall time of a night", whole_s / done.nights, "s")
+    yield Row(f"{name}: share of it that is reading", 100 * _read_s(store, made) / whole_s, "%")
+
+
+def _read_s(store: "TimeSeriesStore | Lake", made: Installation) -> float:
     with made.registry() as registry:
         zones = registry.people.zone_history("P0000")
         began_s = time.perf_counter()
@@ -271,37 +311,15 @@ def _dask(root: Path) -> list[Row]:
     from features.dask_crew import DaskCrew
 
     cluster_of: Callable[..., object] = distributed.LocalCluster  # type: ignore[attr-defined]
-    with clinic(root / "dask", 2, NIGHTS) as made:
+    with clinic(root / "dask", 2, NIGHTS, DAY_H) as made:
         compute(made)
-        reference = digest(made)
+        reference = digest_of(made)
         with cluster_of(n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True) as cluster:  # type: ignore[attr-defined]
             crew = DaskCrew(cluster.scheduler_address, SourcePlace(str(made.store_place())), SETTINGS)  # type: ignore[attr-defined]
             done, _, _ = compute(made, is_all=True, crew=crew)
-        same = digest(made) == reference
-    return [
-        Row(
-            f"Dask, 2 worker processes, {done.nights} nights: the same, bit for bit",
-            float(same),
-            "",
-            1,
-            "higher",
-        )
-    ]
-
-
-def _memory(root: Path) -> list[Row]:
-    """Compute a year of one person in a process of its own, and ask how much memory it took."""
-    with clinic(root / "year", 1, MEMORY_NIGHTS) as made:
-        asked = [sys.executable, "-m", "benchmarks.jobs", _MEMORY_ARGUMENT, str(made.home)]
-        said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-    return [Row(f"{MEMORY_NIGHTS} nights of one person: memory at most", float(said), "MB", 500)]
-
-
-def _measure_memory(home: Path) -> None:
-    made = Installation(home)
-    with made.registry() as registry, made.timeseries() as store:
-        run_features(store, registry, SETTINGS, now_ns=1, crew=SerialCrew(store, SETTINGS))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+        same = digest_of(made) == reference
+    named = f"Dask, 2 worker processes, {done.nights} nights: as serial, bit for bit"
+    return [_same(named, holds=same)]
 
 
 if __name__ == "__main__" and sys.argv[1:2] == [_MEMORY_ARGUMENT]:

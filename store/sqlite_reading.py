@@ -93,16 +93,15 @@ class SqliteReader:
 
     def extent(self, stream: Stream, subject_id: str) -> tuple[int, int] | None:
         """Return the times of the first and last sample, or None if there is none."""
-        query = f"SELECT min(t_ns), max(t_ns) FROM {table_of(stream)} WHERE series_id = ?"  # noqa: S608
+        # One aggregate a query is a look into the index; two at once read the whole series.
+        first = f"SELECT min(t_ns) FROM {table_of(stream)} WHERE series_id = ?"  # noqa: S608
+        last = f"SELECT max(t_ns) FROM {table_of(stream)} WHERE series_id = ?"  # noqa: S608
+        ends: list[int] = []
         with self._readers.snapshot() as reader:
-            series = _series_of(reader, stream, subject_id, None)
-            ends = [
-                row
-                for series_id, _ in series
-                for row in reader.rows(query, (series_id,))
-                if row[0] is not None
-            ]
-        return (min(first for first, _ in ends), max(last for _, last in ends)) if ends else None
+            for series_id, _ in _series_of(reader, stream, subject_id, None):
+                found = [reader.rows(query, (series_id,))[0][0] for query in (first, last)]
+                ends.extend(end for end in found if end is not None)
+        return (min(ends), max(ends)) if ends else None
 
     def subjects(self, stream: Stream) -> list[str]:
         """Return the ids of everyone with at least one sample, sorted."""

@@ -73,7 +73,9 @@ def test_a_lake_of_it_gives_the_same(served, store, registry, subject, clock, tm
     lake = str(tmp_path / "lake")
     assert sync_lake(served, lake).failed == ()
     later(clock)
-    assert sync_lake(served, lake).samples == sum(map(len, batches))  # looked at once more: see CLOCKS_APART_NS
+    assert sync_lake(served, lake).samples == sum(
+        map(len, batches)
+    )  # looked at once more: see CLOCKS_APART_NS
     later(clock)
     assert sync_lake(served, lake).files == 0
     assert check_lake(lake).failed == ()
