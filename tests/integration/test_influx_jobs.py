@@ -1,4 +1,4 @@
-"""Jobs on a real InfluxDB: late samples are found by its own notes, and the result is that of one run over all.
+"""Jobs on a real InfluxDB: its own notes find late samples, and the result is that of one run over all.
 
 The same nights are computed from an embedded store as reference: whichever store, the same bits.
 """
