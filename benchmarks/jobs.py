@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.scaling import write
 from benchmarks.table import Row
 from configs.settings import FeatureSettings
 from features.executors import PoolCrew, SerialCrew
@@ -43,7 +44,20 @@ DAY_H, NIGHT_H = 24, 10
 NIGHTS = 7
 """Of each person, where people are counted and where stores are compared."""
 LATE_NIGHTS = 1000
+STORES = {"embedded": "embedded", "lake": "lake", "influx": "InfluxDB"}
 _MEMORY_ARGUMENT = "memory"
+_OF_THE_PAGE = {
+    "night_cpu_s": "embedded: processor time of a night, beats of 24 h",
+    **{f"{key}_s": f"{name}: wall time of a night" for key, name in STORES.items()},
+    **{f"{key}_read_pct": f"{name}: share of it that is reading" for key, name in STORES.items()},
+    **{f"{key}_mb": f"{name}: bytes of samples a night" for key, name in STORES.items()},
+    "samples": "samples of a night, beats of 24 h",
+    "writer_s": "... processor time of the one that writes, a night",
+    "late_pct": "... processor time, of computing all",
+    "idle_s": "1,000 people, nothing changed: a run takes",
+    "memory_mb": f"{LATE_NIGHTS:,} nights of one person: memory at most",
+}
+"""Rows that docs/scaling.md is worked out from."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,10 @@ class Day:
 
 
 def run(*, is_full: bool) -> list[Row]:
-    """Measure, in eight minutes on two cores; `is_full` has beats of 24 hours a night in place of ten."""
+    """Measure, in eight minutes on two cores; `is_full` has beats of 24 hours a night in place of ten.
+
+    Writes the tables into docs/scaling.md.
+    """
     if not (SHARED / "rr").is_dir():
         raise SystemExit(f"real recordings are needed: {SHARED / 'rr'} is not there")
     hours = DAY_H if is_full else NIGHT_H
@@ -63,10 +80,10 @@ def run(*, is_full: bool) -> list[Row]:
         root = Path(folder)
         with clinic(root / "warm", 1, 1, hours) as made:
             compute(made)
-        rows = _stores(root)
-        rows += _dask(root)
-        rows += _growth(root, hours)
-        return [*rows, *_late(root, hours)]
+        rows = [*_stores(root), *_dask(root), *_growth(root, hours), *_late(root, hours)]
+    found = {row.name: row.value for row in rows}
+    write({key: found[name] for key, name in _OF_THE_PAGE.items() if name in found})
+    return rows
 
 
 @functools.cache
@@ -188,8 +205,8 @@ def _cost_with(people: int, made: Installation, costs: list[float]) -> tuple[lis
     _, again_s, _ = compute(made)
     costs.append(used_s / done.nights)
     rows = [
-        Row(f"{people:,} people, {done.nights:,} nights: a second of one core", 1 / costs[-1], "nights"),
-        Row("... nothing changed: a run takes", again_s, "s", 2),
+        Row(f"{people:,} people, {done.nights:,} nights: nights/s/core", 1 / costs[-1], "nights"),
+        Row(f"{people:,} people, nothing changed: a run takes", again_s, "s", 2),
     ]
     return rows, wall_s
 
@@ -198,11 +215,14 @@ def _workers(made: Installation, one_s: float, one_used_s: float) -> list[Row]:
     reference = digest_of(made)
     load = os.getloadavg()[0]
     crew = PoolCrew(SourcePlace(str(made.store_place())), SETTINGS, 2)
-    _, two_s, two_used_s = compute(made, is_all=True, crew=crew)
+    here_s = time.process_time()
+    done, two_s, two_used_s = compute(made, is_all=True, crew=crew)
+    here_s = time.process_time() - here_s
     named = f"2 workers, times as fast as 1 (load {load:.1f} before)"
     return [
         Row(named, one_s / two_s, "x", 1.7, "higher"),
         Row("... processor time they take, of that of one", two_used_s / one_used_s, "x"),
+        Row("... processor time of the one that writes, a night", here_s / done.nights, "s"),
         _same("... result the same, bit for bit", holds=digest_of(made) == reference),
     ]
 
@@ -242,9 +262,13 @@ def _stores(root: Path) -> list[Row]:
     with clinic(root / "embedded", 1, NIGHTS, DAY_H) as made:
         raw = _size(made.home) / NIGHTS
         with made.timeseries() as store:
+            held = sum(store.count(stream, "P0000") for stream in (RR_INTERVAL, ACTIVITY_EPOCH))
             rows = list(_of_store("embedded", store, made))
             reference = digest(store)
-        rows += [Row("embedded: bytes of samples a night", raw / 1e6, "MB")]
+        rows += [
+            Row("embedded: bytes of samples a night", raw / 1e6, "MB"),
+            Row("samples of a night, beats of 24 h", held / NIGHTS, ""),
+        ]
         rows += _lake(root, made, reference)
         binary = influxd_binary()
         return rows if binary is None else [*rows, *_influx(root, binary, made, reference)]
@@ -268,20 +292,31 @@ def _lake(root: Path, made: Installation, reference: int) -> list[Row]:
 def _influx(root: Path, binary: str, made: Installation, reference: int) -> list[Row]:
     folder = root / "influx"
     folder.mkdir()
+    os.environ["INFLUXD_STORAGE_CACHE_SNAPSHOT_WRITE_COLD_DURATION"] = "1s"  # its files soon hold all samples
     server = OwnInfluxServer(binary, folder)
     try:
-        with server.open(server.new_buckets()) as store:
+        bucket = server.new_buckets()
+        with server.open(bucket) as store:
             fill(store, 1, NIGHTS, DAY_H)
             rows = list(_of_store("InfluxDB", store, made))
             same = digest(store) == reference
+            raw = _packed_size(folder / "engine", server.bucket_id(f"{bucket}-raw")) / NIGHTS
     finally:
         server.kill()
-    raw = _size(folder / "engine") / NIGHTS
     return [
         *rows,
-        Row("InfluxDB: bytes a night, its log not compacted yet", raw / 1e6, "MB"),
+        Row("InfluxDB: bytes of samples a night", raw / 1e6, "MB"),
         _same("InfluxDB: result as from the embedded store, bit for bit", holds=same),
     ]
+
+
+def _packed_size(engine: Path, bucket: str) -> int:
+    """Return the bytes of a bucket when its log was moved into its files."""
+    for _ in range(60):
+        if _size(engine / "wal" / bucket) < 1000:
+            break
+        time.sleep(0.5)
+    return _size(engine / "data" / bucket)
 
 
 def _of_store(name: str, store: TimeSeriesStore, made: Installation) -> Iterator[Row]:
@@ -289,7 +324,8 @@ def _of_store(name: str, store: TimeSeriesStore, made: Installation) -> Iterator
         began_s, used_s = time.perf_counter(), _used_s()
         done = run_features(store, registry, SETTINGS, now_ns=1)
         whole_s, cpu_s = time.perf_counter() - began_s, _used_s() - used_s
-    yield Row(f"{name}, beats of {DAY_H} h: a second of one core", done.nights / cpu_s, "nights")
+    yield Row(f"{name}, beats of {DAY_H} h: nights/s/core", done.nights / cpu_s, "nights")
+    yield Row(f"{name}: processor time of a night, beats of {DAY_H} h", cpu_s / done.nights, "s")
     yield Row(f"{name}: wall time of a night", whole_s / done.nights, "s")
     yield Row(f"{name}: share of it that is reading", 100 * _read_s(store, made) / whole_s, "%")
 
