@@ -19,6 +19,7 @@ import adbc_driver_sqlite
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from store.arrow_arrays import array_of, parameter_of
 from store.streams import DType
 
 BUSY_TIMEOUT_MS = 30_000
@@ -27,12 +28,6 @@ BUSY_TIMEOUT_MS = 30_000
 # Arrow and ADBC come without type stubs.
 _arrow: Any = cast("Any", pa)
 _adbc: Any = cast("Any", adbc_driver_manager)
-_TYPES: dict[DType, Any] = {
-    "float64": _arrow.float64(),
-    "int64": _arrow.int64(),
-    "utf8": _arrow.string(),
-    "binary": _arrow.binary(),
-}
 _READ_ERRORS: tuple[type[Exception], ...] = (_arrow.ArrowException, OSError)
 
 SqlError = adbc_driver_manager.Error
@@ -70,10 +65,7 @@ class SqliteConnection:
 
     def execute_many(self, statement: str, columns: Sequence[tuple[DType, NDArray[Any]]]) -> None:
         """Run a statement once for each row of some columns of equal length; NaN becomes NULL."""
-        arrays = [
-            _arrow.array(values, type=_TYPES[dtype], from_pandas=dtype == "float64")
-            for dtype, values in columns
-        ]
+        arrays = [array_of(values, dtype) for dtype, values in columns]
         with self._statement(statement, arrays) as prepared:
             prepared.execute_update()
 
@@ -84,7 +76,7 @@ class SqliteConnection:
 
     def table(self, query: str, parameters: Sequence[Any]) -> Any:  # noqa: ANN401 - an Arrow table
         """Return the result of a query as an Arrow table."""
-        arrays = [_arrow.array([parameter]) for parameter in parameters]
+        arrays = [parameter_of(parameter) for parameter in parameters]
         with self._statement(query, arrays) as prepared:
             stream, _ = prepared.execute_query()
             try:
