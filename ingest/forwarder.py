@@ -24,6 +24,16 @@ LINGER_S = 0.2
 """Pause after a batch that took all there was. Nobody looks at a dashboard more often, and a sensor at one
 packet a second would else cost an SD card two syncs for each packet."""
 
+LINGER_PER_RECORD_S = 0.004
+LONGEST_LINGER_S = 0.7
+"""The more records a batch had, the longer the pause: of 200 sensors, fewer and larger batches take half the
+processor, and what they sent is stored within the second all the same."""
+
+SETTLED_TOGETHER_RECORDS, SETTLED_TOGETHER_BATCHES = 1_000, 8
+"""Stored records leave the spool once there are so many of them, after so many batches, or when no record
+waits: of 200 sensors, each then has its state and its counters written every five seconds and not with every
+packet. What has not left at a crash is stored once more, as the same samples."""
+
 IDLE_WAIT_S = 0.25
 """Committed records wake the thread at once; this only bounds how long it takes to notice `stop`."""
 
@@ -97,6 +107,7 @@ class Forwarder:
         self._bug: Exception | None = None
         self._state = ForwarderState()
         self._held: dict[SensorKey, int] = {}
+        self._pending, self._pending_batches = Settlement(), 0
         self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
 
     @property
@@ -158,22 +169,24 @@ class Forwarder:
             return 0
 
         while not self._stopping.is_set() or self._is_draining:
+            was_stopping = self._stopping.is_set()  # what was spooled before that, is read
             if not self._has_done(read):
                 return
             if not records:
-                if self._stopping.is_set():
+                if not self._has_settled() or was_stopping:
                     return
                 self._spool.wait_beyond(last_id, IDLE_WAIT_S)
                 continue
-            if not self._has_persisted(fold.add(records), settler):
+            if not self._has_stored(fold.add(records), settler):
                 return
             last_id = records[-1][0]
             self._held = dict(fold.held())
             if len(records) < BATCH_RECORDS:
-                self._stopping.wait(LINGER_S)
+                self._stopping.wait(_linger_s(len(records)))
+        self._has_settled()
 
-    def _has_persisted(self, folded: Folded, settler: Settler) -> bool:
-        """Store the samples, then let go of their records; False if stopped while either failed."""
+    def _has_stored(self, folded: Folded, settler: Settler) -> bool:
+        """Store the samples, and let go of records when it is time; False if stopped while either failed."""
         settlement = Settlement()
 
         def store() -> int:
@@ -185,12 +198,25 @@ class Forwarder:
             settlement = settler.settle(kept, stored.refusals)
             return stored.samples
 
-        def settle() -> int:
-            if settlement:
-                self._spool.settle(settlement)
-            return 0
+        if not self._has_done(store):
+            return False
+        self._pending += settlement
+        self._pending_batches += 1
+        is_due = (
+            len(self._pending) >= SETTLED_TOGETHER_RECORDS
+            or self._pending_batches >= SETTLED_TOGETHER_BATCHES
+        )
+        return not is_due or self._has_settled()
 
-        return self._has_done(store) and self._has_done(settle)
+    def _has_settled(self) -> bool:
+        """Let go of the records whose samples are stored; False if stopped while that failed."""
+        return self._has_done(self._settle)
+
+    def _settle(self) -> int:
+        if self._pending:
+            self._spool.settle(self._pending)
+        self._pending, self._pending_batches = Settlement(), 0
+        return 0
 
     def _heed_withdrawals(self) -> None:
         """Read what people decided, and clear the spool of what they no longer agree to."""
@@ -202,6 +228,7 @@ class Forwarder:
             return
         erased = {who for who in subjects if not self._gate.knows(who)}
         try:
+            self._settle()  # so that nothing is remembered of someone who was erased
             for subject_id in erased:
                 self._spool.forget(subject_id)
             with suppress(SpoolFullError):  # what waits in memory is judged when it is forwarded
@@ -238,6 +265,11 @@ class Forwarder:
         if self._state.failing_since_ns is not None:
             _log.warning("The store takes samples again")
         self._state = ForwarderState(None, self._state.last_error, self._state.stored_samples + stored)
+
+
+def _linger_s(records: int) -> float:
+    """Return how long to pause after a batch of so many records."""
+    return min(LINGER_S + LINGER_PER_RECORD_S * records, LONGEST_LINGER_S)
 
 
 def _pauses_s(first_s: float) -> Iterator[float]:

@@ -48,6 +48,17 @@ class Digested:
             counted[stream] += count
         return +counted
 
+    def __add__(self, later: "Digested") -> "Digested":
+        """Return these samples and later ones."""
+        numbers = {series: number for number, series in enumerate(self.series)}
+        moved = np.array([numbers.setdefault(series, len(numbers)) for series in later.series], np.int64)
+        return Digested(
+            tuple(numbers),
+            np.concatenate([self.index, moved[later.index]]),
+            np.concatenate([self.t_ns, later.t_ns]),
+            np.concatenate([self.digests, later.digests]),
+        )
+
 
 @dataclass(frozen=True)
 class Settlement:
@@ -72,6 +83,18 @@ class Settlement:
 
     def __bool__(self) -> bool:
         return bool(self.forwarded or self.quarantined)
+
+    def __len__(self) -> int:
+        return len(self.forwarded) + len(self.quarantined)
+
+    def __add__(self, later: "Settlement") -> "Settlement":
+        """Return what one transaction has to do for both."""
+        return Settlement(
+            self.forwarded + later.forwarded,
+            self.quarantined + later.quarantined,
+            {**self.states, **later.states},
+            self.samples + later.samples,
+        )
 
 
 class _Stored(NamedTuple):

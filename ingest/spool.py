@@ -34,7 +34,10 @@ QUEUE_LIMIT = 50_000
 still works."""
 
 GROUP_COMMIT_S = 0.01
-"""How long the first record of a group waits for others: a sync takes milliseconds, and one serves all."""
+LONGEST_GROUP_COMMIT_S = 0.05
+"""How long the first record of a group waits for others: a sync takes milliseconds, and one serves all. It is
+so long for each record of the group before, within limits: one wearable's is on disk at once, while hundreds
+do not sync the disk a hundred times a second."""
 
 CHECKED_EVERY_GROUPS = 20
 CHECKED_EVERY_BYTES = 1 << 16
@@ -94,6 +97,7 @@ class Spool(SpoolFile):
         self._queue: deque[Record] = deque()
         self._is_urgent = self._is_closing = False
         self._accepted = self._written = 0
+        self._group_wait_s = GROUP_COMMIT_S
         self._groups_since_check = self._bytes_since_check = 0
         self._disk_full: str | None = None
         self._no_room: str | None = None
@@ -219,9 +223,11 @@ class Spool(SpoolFile):
             self._check_capacity()
         self._is_awaited(None)
         with self._queue_lock:
-            self._queued.wait_for(lambda: self._is_urgent or self._is_closing, GROUP_COMMIT_S)
+            self._queued.wait_for(lambda: self._is_urgent or self._is_closing, self._group_wait_s)
             self._is_urgent = False
-            return list(self._queue)
+            group = list(self._queue)
+        self._group_wait_s = min(GROUP_COMMIT_S * max(len(group), 1), LONGEST_GROUP_COMMIT_S)
+        return group
 
     def _is_awaited(self, timeout_s: float | None) -> bool:
         """Wait until there is something to do; return whether there is."""

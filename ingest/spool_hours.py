@@ -1,14 +1,15 @@
 """Counters of a spool by series and UTC hour, for the ledger: kept in the transactions that they count."""
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ingest.records import Record
 from ingest.samples import values_in
-from ingest.settlement import Digested, SeriesKey
+from ingest.settlement import Digested
 from store.ledger_digest import NS_PER_HOUR, HourCounters, Total
 
 KEPT_HOURS = 60 * 24
@@ -26,10 +27,20 @@ CREATE TABLE series (
     PRIMARY KEY (subject_id, stream, sensor_id)
 ) WITHOUT ROWID;
 """
-_NEWEST = "SELECT newest_ns FROM series WHERE subject_id = ? AND stream = ? AND sensor_id = ?"
+_NEWEST = """
+SELECT newest_ns FROM json_each(?) AS wanted LEFT JOIN series
+ON subject_id = json_extract(wanted.value, '$[0]') AND stream = json_extract(wanted.value, '$[1]')
+    AND sensor_id = json_extract(wanted.value, '$[2]')
+ORDER BY wanted.key
+"""
 _SET_NEWEST = "REPLACE INTO series VALUES (?, ?, ?, ?)"
 _EVER_NS = -(1 << 63)
-_DIGEST = "SELECT digest FROM hours WHERE subject_id = ? AND stream = ? AND sensor_id = ? AND hour = ?"
+_DIGESTS = """
+SELECT digest FROM json_each(?) AS wanted LEFT JOIN hours
+ON subject_id = json_extract(wanted.value, '$[0]') AND stream = json_extract(wanted.value, '$[1]')
+    AND sensor_id = json_extract(wanted.value, '$[2]') AND hour = json_extract(wanted.value, '$[3]')
+ORDER BY wanted.key
+"""
 _ADD_SPOOLED = """
 INSERT INTO hours (subject_id, stream, sensor_id, hour, spooled) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET spooled = spooled + excluded.spooled
@@ -62,14 +73,16 @@ def add_acknowledged(database: sqlite3.Connection, samples: Digested) -> None:
     """Count samples of records that are being forgotten, because the store has them."""
     if not len(samples.t_ns):
         return
-    newest_ns = [_newest_ns(database, series) for series in samples.series]
-    rows: list[tuple[str | int, ...]] = []
-    for number, hour, count, again, digest in _by_hour(samples, np.array(newest_ns, np.int64)):
-        series = samples.series[number]
-        total = _digest(database, series, hour) + Total(count, digest)
-        rows.append((*series, hour, count, again, _signed(total)))
+    found = _looked_up(database, _NEWEST, samples.series)
+    last_ns = np.array([_EVER_NS if held is None else held for held in found], np.int64)
+    added = list(_by_hour(samples, last_ns))
+    places = [(*samples.series[number], hour) for number, hour, *_ in added]
+    digests = _looked_up(database, _DIGESTS, places)
+    rows = [
+        (*place, count, again, _signed(Total(0, held or 0) + Total(count, digest)))
+        for place, held, (_, _, count, again, digest) in zip(places, digests, added, strict=True)
+    ]
     database.executemany(_ADD_ACKNOWLEDGED, rows)
-    last_ns = np.array(newest_ns, np.int64)
     np.maximum.at(last_ns, samples.index, samples.t_ns)
     lasts: list[int] = last_ns.tolist()
     newest = zip(samples.series, lasts, strict=True)
@@ -109,14 +122,11 @@ def prune(database: sqlite3.Connection, now_ns: int) -> None:
     database.execute("DELETE FROM hours WHERE hour < ?", (now_ns // NS_PER_HOUR - KEPT_HOURS,))
 
 
-def _newest_ns(database: sqlite3.Connection, series: SeriesKey) -> int:
-    row = database.execute(_NEWEST, series).fetchone()
-    return _EVER_NS if row is None else row[0]
-
-
-def _digest(database: sqlite3.Connection, series: SeriesKey, hour: int) -> Total:
-    row = database.execute(_DIGEST, (*series, hour)).fetchone()
-    return Total(0, 0 if row is None else row[0])
+def _looked_up(
+    database: sqlite3.Connection, query: str, keys: Sequence[tuple[str | int, ...]]
+) -> list[int | None]:
+    """Return one number for each key, None where there is none: one statement for all."""
+    return [row[0] for row in database.execute(query, (json.dumps(keys),))]
 
 
 def _signed(total: Total) -> int:

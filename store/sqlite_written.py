@@ -14,12 +14,16 @@ def note_written(
     writer: SqliteConnection, series_ids: Sequence[int], times_ns: Sequence[NDArray[np.int64]]
 ) -> None:
     """Note, inside the transaction of the caller, that samples of some series are written."""
-    hours = [np.unique(t_ns // NS_PER_HOUR) for t_ns in times_ns]
+    series = np.repeat(np.asarray(series_ids, np.int64), [len(each) for each in times_ns])
+    hours = np.concatenate(times_ns) // NS_PER_HOUR
+    order = np.lexsort((hours, series))
+    series, hours = series[order], hours[order]
+    is_new = np.r_[True, (series[1:] != series[:-1]) | (hours[1:] != hours[:-1])]
     writer.execute("UPDATE identity SET newest_mark = newest_mark + 1")
     writer.execute_many(
         "INSERT INTO written SELECT ?, ?, newest_mark FROM identity WHERE true "
         "ON CONFLICT DO UPDATE SET mark = excluded.mark",
-        [("int64", np.repeat(series_ids, [len(each) for each in hours])), ("int64", np.concatenate(hours))],
+        [("int64", series[is_new]), ("int64", hours[is_new])],
     )
 
 
