@@ -2,9 +2,9 @@
 
 Told `send HZ COUNT` on standard input, every strap sends so many packets at that rate and then no more, its
 sequence number advancing whether somebody listens or not; a later order takes the place of an earlier one.
-Told `leave`, it waits until no program uses the Bluetooth service. Says on standard output, a line each:
-where it is (JSON), `all` once every strap was listened to at the same time, `sent` when it has sent, `left`
-when no program is left. Ends with its input.
+Told `hear`, it waits until every strap is listened to at the same time, and says `heard`; told `leave`, until
+no program uses the Bluetooth service, and says `left`. On standard output, a line each, it also says where it
+is (JSON, first of all) and `sent` when it has sent. Ends with its input.
 """
 
 import asyncio
@@ -69,6 +69,11 @@ class Bed:
         """Let every strap send, and nothing that it was told to before."""
         print("send", hz, count, file=self._stdin(), flush=True)
 
+    def wait_until_heard(self) -> None:
+        """Wait until every strap is listened to."""
+        print("hear", file=self._stdin(), flush=True)
+        self.wait_for("heard")
+
     def wait_until_left(self) -> None:
         """Wait until the Bluetooth service has let go of every program that used it and died."""
         print("leave", file=self._stdin(), flush=True)
@@ -121,16 +126,17 @@ async def _serve(count: int, log: IO[bytes]) -> None:
         _say(json.dumps({"bus": bluetooth.address, "addresses": [strap.address for strap in straps]}))
         sender = _Sender(straps, log)
         async with asyncio.TaskGroup() as work:
-            telling = work.create_task(_tell_when_all_are_heard(straps))
             sending = work.create_task(asyncio.sleep(0))
             while order := (await orders.readline()).split():
                 if order == [b"leave"]:
                     await _until_left(bluetooth)
                     continue
+                if order == [b"hear"]:
+                    await _until_heard(straps)
+                    continue
                 sending.cancel()
                 await asyncio.wait({sending})
                 sending = work.create_task(sender.send(float(order[1]), int(order[2])))
-            telling.cancel()
             sending.cancel()
 
 
@@ -141,10 +147,10 @@ async def _standard_input() -> asyncio.StreamReader:
     return reader
 
 
-async def _tell_when_all_are_heard(straps: Sequence[VirtualStrap]) -> None:
+async def _until_heard(straps: Sequence[VirtualStrap]) -> None:
     while not all(strap.battery_subscribed for strap in straps):  # noqa: ASYNC110 - a strap has no event
         await asyncio.sleep(0.05)
-    _say("all")
+    _say("heard")
 
 
 async def _until_left(bluetooth: VirtualBluetooth) -> None:

@@ -131,7 +131,7 @@ def _collect(straps: int, hz: float, seconds: int) -> _Measured:
 def _measure(worn: Bed, process_id: int, hz: float, seconds: int) -> tuple[int, int, float, float]:
     """Return when a stretch began and ended, and what the collector took meanwhile."""
     worn.send(1, FOR_EVER)
-    worn.wait_for("all")
+    worn.wait_until_heard()
     time.sleep(SETTLE_S)
     before_s, began_ns = _cpu_s(process_id), time.monotonic_ns()
     worn.send(hz, round(hz * seconds))
