@@ -66,15 +66,15 @@ def test_processes_go_when_the_run_is_killed(installation, place):
         if not children.exists():
             run.kill()
             pytest.skip("this kernel does not tell who is whose child")
-        pids = wait_for(lambda: [pid for pid in children.read_text().split() if is_at_work(pid)])
+        pids = wait_for(lambda: [pid for pid in children.read_text().split() if reads_samples(pid)])
         run.kill()
-    wait_for(lambda: not any(is_at_work(pid) for pid in pids))
+    wait_for(lambda: not any(reads_samples(pid) for pid in pids))
 
 
-def is_at_work(pid: str) -> bool:
-    """Say whether a process is one that computes."""
+def reads_samples(pid: str) -> bool:
+    """Say whether a process has the store open."""
     try:
-        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return any(each.readlink().name == "samples.sqlite" for each in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return False
 
