@@ -18,9 +18,13 @@ _WHAT: Mapping[FlagKind, str] = MappingProxyType[FlagKind, str](
         "contact": "data are being lost, which is about contact or the wearable",
     }
 )
-_BENIGN = (
-    "Ask about illness, alcohol, travel, a new medicine or a changed sensor first. Not a diagnosis, not for "
-    "emergencies."
+_ASK: Mapping[FlagKind, str] = MappingProxyType[FlagKind, str](
+    {
+        "change": "Ask about illness, alcohol, travel, a new medicine or a changed sensor first. Not a "
+        "diagnosis, not for emergencies.",
+        "contact": "Ask whether it is charged, worn and near its gateway, and whether the person wants to go "
+        "on. Not for emergencies.",
+    }
 )
 
 
@@ -72,7 +76,7 @@ def explained(stored: StoredFlag, history: Sequence[FlagEvent] = ()) -> list[str
         words = chance_words(flag.chance_frac)
         lines.append(f"{words[0].upper()}{words[1:]} (how that was measured: docs/evidence.md)")
     lines += [f"Got worse: {event.reason}" for event in history if event.action == "worsened"]
-    lines.append(_BENIGN)
+    lines.append(_ASK[flag.kind])
     return lines
 
 

@@ -27,12 +27,38 @@ _MAD_TO_SD = 1.4826
 
 @compiled
 def median_of(values: FloatArray) -> float:
-    """Return the median of finite values; NaN of none. `values` is sorted in place."""
+    """Return the median of finite values; NaN of none. `values` is put into another order."""
     n = len(values)
     if n == 0:
         return np.nan
-    values.sort()
-    return (values[(n - 1) // 2] + values[n // 2]) / 2
+    middle = n // 2
+    _select(values, middle)
+    below = values[middle] if n % 2 else values[:middle].max()
+    return (below + values[middle]) / 2
+
+
+@compiled
+def _select(values: FloatArray, k: int) -> None:
+    """Put the k-th smallest value at k, smaller ones before it (Hoare's selection): no need to sort all."""
+    low, high = 0, len(values) - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if k <= j:
+            high = j
+        elif k >= i:
+            low = i
+        else:
+            return
 
 
 @compiled

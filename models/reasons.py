@@ -12,6 +12,8 @@ from models.kernel import WINDOWS, baseline_end
 from models.patterns import PATTERNS
 
 _SHOWN = 3
+_FAR_SD = 1.0
+"""A channel nearer to usual, on the mean of the window, is not named: it reads as no difference."""
 BAND_SD = 2.0
 """Half-width of the band that a reason is shown against."""
 _N_WINDOWS = len(WINDOWS)
@@ -96,7 +98,7 @@ def phrase(reason: Reason) -> str:
     side = "above" if reason.z > 0 else "below"
     return (
         f"{channel.label} {side} own usual: {_number(reason.value, channel)} {channel.unit}, usual "
-        f"{_number(reason.usual, channel)} (median of {reason.days} of the last {reason.window_days} days)"
+        f"{_number(reason.usual, channel)}"
     )
 
 
@@ -110,8 +112,10 @@ def sentence(track: Track, t: int, weights: Weights) -> str:
 
 
 def in_words(reasons: Sequence[Reason]) -> str:
-    """Return the strongest of the reasons that speak for a change."""
-    return "; ".join(phrase(reason) for reason in reasons[:_SHOWN] if reason.share > 0)
+    """Return the strongest reasons that speak for a change; what is hardly off is not among them."""
+    far = [each for each in reasons if each.share > 0 and abs(each.z) >= _FAR_SD]
+    said = "; ".join(phrase(reason) for reason in far[:_SHOWN] or reasons[:1])
+    return f"{said} (medians of the last {reasons[0].window_days} days)"
 
 
 def first_day(track: Track, t: int, reasons: Sequence[Reason]) -> int:

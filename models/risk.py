@@ -41,6 +41,17 @@ class Operating:
     false_rate: FloatArray
     found_frac: FloatArray
 
+    def chance_frac(self, threshold: float, changes_per_year: float) -> float:
+        """Return the share of chance in alerts at a threshold, where people have so many changes.
+
+        Held-out people give a few false alerts: they can tell about all alerts of a threshold together, not
+        about those of one score.
+        """
+        found = float(np.interp(threshold, self.thresholds, self.found_frac))
+        false = float(np.interp(threshold, self.thresholds, self.false_rate))
+        true = found * changes_per_year * DAYS_PER_MONTH / 365.25
+        return false / max(false + true, 1e-9)
+
 
 @dataclass(frozen=True)
 class Model:
@@ -91,16 +102,8 @@ class Model:
     def chance_frac(
         self, threshold: float, changes_per_year: float, *, is_heart_alone: bool = False
     ) -> float:
-        """Return the share of chance in alerts at a threshold, where people have so many changes.
-
-        Held-out people give a few false alerts: they can tell about all alerts of a threshold together, not
-        about those of one score.
-        """
-        curve = self._curve(is_heart_alone=is_heart_alone)
-        found = float(np.interp(threshold, curve.thresholds, curve.found_frac))
-        false = float(np.interp(threshold, curve.thresholds, curve.false_rate))
-        true = found * changes_per_year * DAYS_PER_MONTH / 365.25
-        return false / max(false + true, 1e-9)
+        """Return the share of chance in alerts at a threshold, where people have so many changes."""
+        return self._curve(is_heart_alone=is_heart_alone).chance_frac(threshold, changes_per_year)
 
 
 def logits(track: Track, weights: Weights) -> FloatArray:

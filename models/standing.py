@@ -108,7 +108,7 @@ def _judged(
         return State.LEARNING, f"{judged} nights with a first own normal, {NEEDED_NIGHTS} needed to judge"
     if verdict.score[t] >= verdict.watch[t]:
         return State.WATCH, _watched(verdict, t)
-    return State.IN_RANGE, f"{_judged_by(verdict, t)} as usual on {judged} of the last {LOOKED_DAYS} nights"
+    return State.IN_RANGE, f"As usual on {judged} of the last {LOOKED_DAYS} nights: {_judged_by(verdict, t)}"
 
 
 def _learning(verdict: Verdict, t: int, sources: Sequence[str]) -> str:
@@ -135,13 +135,4 @@ def _judged_by(verdict: Verdict, t: int) -> str:
     shown = ("mean_hr_bpm", "rmssd_ms", "tst_min", "steps")
     held = verdict.track.valid[t, -1] > 0
     said = [CHANNELS[NAMES.index(name)].label for name in shown if held[NAMES.index(name)]]
-    return sentence_of(said) if said else "All that was recorded"
-
-
-def sentence_of(labels: Sequence[str]) -> str:
-    """Return labels as one begins a sentence.
-
-    >>> sentence_of(["Heart rate at night", "RMSSD", "Steps"])
-    'Heart rate at night, RMSSD, steps'
-    """
-    return ", ".join([labels[0], *(each if each.isupper() else each.lower() for each in labels[1:])])
+    return ", ".join(each if each.isupper() else each.lower() for each in said) or "what was recorded"

@@ -167,7 +167,7 @@ def operating_curve(
         As if these people had worn a chest strap and nothing else: changes are injected into everything, then
         all but heart rate and RMSSD are taken away.
     """
-    worn = heart_alone if is_heart_alone else _all_of
+    worn = heart_alone if is_heart_alone else as_worn
     tracks = [followed(worn(one.days), one.weights) for one in seen]
     thresholds, rates = rate_curve([t.score[:, 0] for t in tracks], [t.is_monitored for t in tracks])
     followed_episodes = [
@@ -187,7 +187,8 @@ def heart_alone(days: Days) -> Days:
     return replace(days, values=np.where(OF_HEART, days.values, np.nan))
 
 
-def _all_of(days: Days) -> Days:
+def as_worn(days: Days) -> Days:
+    """Return days as they are."""
     return days
 
 

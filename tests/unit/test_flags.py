@@ -352,7 +352,7 @@ def test_every_way_to_stand():
     full = nights_of(90, seed=2)
     calm = stand(full, today=89)
     assert calm.state is State.IN_RANGE
-    assert calm.reason == "Heart rate at night, RMSSD, time asleep, steps as usual on 7 of the last 7 nights"
+    assert calm.reason == "As usual on 7 of the last 7 nights: heart rate at night, RMSSD, time asleep, steps"
     assert stand(full, today=91).state is State.IN_RANGE
     gone = stand(through_night(full, FIRST + timedelta(days=98)), today=98)
     assert gone.state is State.NO_RECENT_DATA

@@ -1,0 +1,65 @@
+"""How often flags are chance: as the model says, beside what people see who took no part in saying it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.table import Row
+from models.cohort import episodes
+from models.daily import known_mapping, read_days
+from models.monitor import followed
+from models.policy import DAYS_PER_MONTH, alert_days, threshold_for
+from models.training import FOLDS, HeldOut, as_worn, heart_alone, held_out, operating_curve
+
+DAILY = Path(__file__).resolve().parents[2] / "shared" / "data" / "lifesnaps" / "daily.csv.gz"
+BUDGETS = (0.25, 0.5, 1.0)
+SEED = 4711
+_FOUND_DAYS = 21
+_CHANGES_PER_YEAR = 1.0
+
+
+def run(*, is_full: bool) -> list[Row]:
+    """Say and see it at three budgets, for all channels and for a strap alone; there is no long version."""
+    del is_full
+    if not DAILY.is_file():
+        raise SystemExit(f"real days are needed: {DAILY} is not there")
+    seen = held_out(read_days(DAILY, known_mapping("lifesnaps")), seed=SEED)
+    rows: list[Row] = []
+    for is_alone in (False, True):
+        for budget in BUDGETS:
+            rows += _rows(seen, budget, is_alone=is_alone)
+    return rows
+
+
+def _rows(seen: list[HeldOut], budget: float, *, is_alone: bool) -> list[Row]:
+    said: list[float] = []
+    false = months = found = tried = 0.0
+    for k in range(FOLDS):
+        curve = operating_curve([one for one in seen if one.fold != k], seed=SEED, is_heart_alone=is_alone)
+        threshold = threshold_for(budget, curve.thresholds, curve.false_rate)
+        said.append(curve.chance_frac(threshold, _CHANGES_PER_YEAR))
+        for one in seen:
+            if one.fold == k:
+                counted = _seen(one, threshold, is_alone=is_alone)
+                false, months, found, tried = np.add((false, months, found, tried), counted).tolist()
+    true = found / tried * _CHANGES_PER_YEAR * DAYS_PER_MONTH / 365.25
+    rate = false / months
+    name = f"{'heart alone' if is_alone else 'all channels'}, budget {budget}"
+    return [
+        Row(f"{name}: chance, as said", 100 * float(np.mean(said)), "%"),
+        Row(f"{name}: chance, as seen ({false:.0f} false alerts)", 100 * rate / (rate + true), "%"),
+    ]
+
+
+def _seen(one: HeldOut, threshold: float, *, is_alone: bool) -> tuple[float, float, float, float]:
+    """Return false alerts and months of a person, and changes found and tried."""
+    worn = heart_alone if is_alone else as_worn
+    clean = followed(worn(one.days), one.weights)
+    false = alert_days(clean.score[:, 0], clean.is_monitored, threshold).sum()
+    made = episodes([one.days], ("hetero-moderate",), 4, SEED + 2)
+    found = 0
+    for episode in made:
+        track = followed(worn(episode.days), one.weights)
+        raised = alert_days(track.score[:, 0], track.is_monitored, threshold)
+        found += bool(raised[episode.onset : episode.onset + _FOUND_DAYS].any())
+    return float(false), float(clean.is_monitored.sum() / DAYS_PER_MONTH), float(found), float(len(made))
