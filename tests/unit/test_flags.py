@@ -20,7 +20,7 @@ from models.job import run_flags
 from models.nightly import sources_of, verdict_of_nights
 from models.placing import EXPIRES_DAYS, KNOWN, NEW, REST_DAYS, Place, placed
 from models.policy import alert_days
-from models.risk import shipped_model
+from models.risk import Operating, shipped_model
 from models.scoring import score_people
 from models.standing import State, standing
 from store.clock import VirtualClock
@@ -375,6 +375,15 @@ def test_every_way_to_stand():
     assert after.reason.startswith("Flagged before, and not over: ")
     lost = stored(100, kind="contact")
     assert stand(full, today=89, stored=(lost,)).state is State.DATA_LOST
+
+
+def test_chance_is_false_among_false_and_true():
+    """At threshold 1: 0.2 false a month; 60 % of 365.25 / 30 changes a year found is 0.6 a month."""
+    curve = Operating(np.array([0.0, 2.0]), np.array([0.4, 0.0]), np.array([0.8, 0.4]))
+    assert curve.chance_frac(1.0, 365.25 / 30) == pytest.approx(0.2 / (0.2 + 0.6))
+    assert curve.chance_frac(2.0, 1.0) == 0
+    rarely, often = (MODEL.chance_frac(0.5, changes) for changes in (0.5, 6.0))
+    assert 0 < often < rarely < 1
 
 
 def test_chance_is_said_in_tenths():
