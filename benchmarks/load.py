@@ -53,12 +53,15 @@ class _Measured:
 
 
 def many(straps: int, seconds: int, *, cpu_goal_pct: float | None = None) -> list[Row]:
-    """Collect from straps at one packet a second."""
+    """Collect from straps at one packet a second; what Bleak alone takes of that stands beside it."""
     found = _collect(straps, 1.0, seconds)
     return [
         Row(f"{straps} straps at 1 Hz: notifications", found.notified, "notifications"),
         Row(f"{straps} straps: of them not stored", found.lost, "notifications", 0),
         Row(f"{straps} straps: the collector", found.cpu_pct, "% of one core", cpu_goal_pct),
+        Row(
+            f"{straps} straps: a bare Bleak client beside it", _bare_cpu_pct(straps, seconds), "% of one core"
+        ),
         Row(f"{straps} straps: its resident memory", found.memory_mb, "MB", 150),
     ]
 
@@ -126,6 +129,18 @@ def _collect(straps: int, hz: float, seconds: int) -> _Measured:
     within = np.count_nonzero((heard_ns >= began_ns) & (heard_ns < ended_ns))
     per_s = within * NS_PER_S / (ended_ns - began_ns)
     return _Measured(len(heard_ns), lost, per_s, cpu_pct, memory_mb)
+
+
+def _bare_cpu_pct(straps: int, seconds: int) -> float:
+    """Return what a program takes that subscribes to as many straps and drops what they send."""
+    with tempfile.TemporaryDirectory() as place, bed(straps, Path(place) / "sent") as worn:
+        command = [sys.executable, "-m", "benchmarks.bare_client", *worn.addresses]
+        environ = os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": worn.bus}
+        with subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL) as running:
+            try:
+                return _measure(worn, running.pid, 1.0, seconds)[2]
+            finally:
+                running.kill()
 
 
 def _measure(worn: Bed, process_id: int, hz: float, seconds: int) -> tuple[int, int, float, float]:

@@ -324,3 +324,57 @@ def test_a_spool_that_cannot_be_read_for_a_moment_is_read_again(
 def test_pauses_double_up_to_a_limit():
     pauses_s = forwarder_module._pauses_s(0.5)
     assert [next(pauses_s) for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+
+
+def test_records_of_several_batches_leave_the_spool_together(
+    spool: Spool, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(forwarder_module, "BATCH_RECORDS", 5)
+    settled: list[int] = []
+    settle = spool.settle
+
+    def counted(settlement: Settlement) -> None:
+        settled.append(len(settlement.forwarded))
+        settle(settlement)
+
+    monkeypatch.setattr(spool, "settle", counted)
+    put(spool, [*(beat(second) for second in range(1, 100)), stopped(100)])
+    spool.flush()
+    forward(spool, store).stop()
+    assert spool.is_empty()
+    assert sum(settled) == 100
+    assert len(settled) == 3  # twenty batches, eight at a time
+    assert len(store.times("rr_interval")) == 99
+    (counted_hour,) = [hour for hour in spool.hours() if hour.stream == "rr_interval"]
+    assert (counted_hour.acknowledged, counted_hour.rewritten) == (99, 0)
+
+
+def test_what_is_spooled_just_before_a_stop_is_forwarded(
+    spool: Spool, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+):
+    """The stop comes when the forwarder has just found nothing to read."""
+    forwarder = Forwarder(spool, store, CLOCK)  # pyright: ignore[reportArgumentType]
+    stopping: list[threading.Thread] = []
+    read = spool.read
+
+    def read_and_stop(after_id: int, limit: int) -> list[tuple[int, Record]]:
+        found = read(after_id, limit)
+        if not found and not stopping:
+            spool.put(stopped(1))
+            stopping.append(threading.Thread(target=forwarder.stop))
+            stopping[0].start()
+            assert forwarder._stopping.wait(PATIENCE_S)
+        return found
+
+    monkeypatch.setattr(spool, "read", read_and_stop)
+    forwarder.start()
+    forwarder._thread.join(PATIENCE_S)
+    stopping[0].join(PATIENCE_S)
+    assert spool.is_empty()
+
+
+def test_a_pause_grows_with_what_a_batch_held_and_stays_within_the_second():
+    pauses_s = [forwarder_module._linger_s(records) for records in range(2_000)]
+    assert pauses_s == sorted(pauses_s)
+    assert pauses_s[1] < 0.25
+    assert max(pauses_s) < 1

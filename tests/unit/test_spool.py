@@ -429,3 +429,19 @@ def test_what_was_flushed_outlives_a_killed_process(path: Path):
         assert read == list(range(len(read)))
         assert len(read) > flushed
         assert spool.counts().spooled_frames == len(read)
+
+
+def test_to_settle_together_is_to_settle_one_after_the_other(tmp_path: Path):
+    parts = [
+        samples("heart_rate", [1, 2, 3601], digest=2**63),
+        samples("rr_interval", [0.5, 2], digest=7),
+        samples("heart_rate", [3602, 3603], digest=2**63 + 5),
+    ]
+    held: list[list[object]] = []
+    for name, settlements in (("each", parts), ("sum", [parts[0] + parts[1] + parts[2]])):
+        with Spool(tmp_path / name, CLOCK) as spool:
+            for settlement in settlements:
+                spool.settle(settlement)
+            held.append([*spool.hours(), spool.counts()])
+    assert held[0] == held[1]
+    assert len(held[0]) == 4
