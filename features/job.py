@@ -6,7 +6,7 @@ them by `features.executors`; this module writes what comes of it, in an order t
 leaves something to be found by the next plan.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
@@ -114,7 +114,7 @@ def run_features(  # noqa: PLR0913 - one call, every argument named
         store.write([mark_batch(planner.basis.store_id, JobMark(planner.done.mark))])
         writer = NightWriter(store, planner.basis, (job_id, now_ns), ledger)
         with (crew or SerialCrew(source, settings)).at_work(people.models) as compute:
-            run = _carry_out(planner, todo, writer, compute, progress)
+            run = _carry_out(_groups(planner, todo, beat), sum(todo.values()), writer, compute, progress)
     if planner.is_whole and not run.failed:
         store.write([mark_batch(planner.basis.store_id, planner.mark_after)])
     registry.jobs.end(job_id, {**_counts(run), "failed": len(run.failed)})
@@ -143,10 +143,13 @@ def _counted(planner: Planner, beat: Callable[[], None]) -> dict[str, int]:
     return todo
 
 
-def _groups(planner: Planner, todo: Mapping[str, int]) -> Iterator[list[SubjectPlan]]:
+def _groups(
+    planner: Planner, todo: Mapping[str, int], beat: Callable[[], None]
+) -> Iterator[list[SubjectPlan]]:
     """Yield plans of some people at a time: enough to keep many workers busy, and no more in memory."""
     group: list[SubjectPlan] = []
     for subject_id in todo:
+        beat()
         group.append(planner.plan(subject_id))
         if sum(len(one.tasks) for one in group) >= GROUP_NIGHTS:
             yield group
@@ -156,10 +159,14 @@ def _groups(planner: Planner, todo: Mapping[str, int]) -> Iterator[list[SubjectP
 
 
 def _carry_out(
-    planner: Planner, todo: Mapping[str, int], writer: "NightWriter", compute: "Compute", progress: Progress
+    groups: Iterable[list[SubjectPlan]],
+    total: int,
+    writer: "NightWriter",
+    compute: "Compute",
+    progress: Progress,
 ) -> FeatureRun:
-    done, total = 0, sum(todo.values())
-    for group in _groups(planner, todo):
+    done = 0
+    for group in groups:
         writer.remove_vanished(group)
         wave = [(one, one.tasks) for one in group]
         while wave:

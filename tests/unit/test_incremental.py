@@ -349,7 +349,9 @@ def test_people_are_planned_some_at_a_time(store, registry, subject, monkeypatch
     store.write([*batches, *(replace(batch, subject_id="S2") for batch in batches)])
     monkeypatch.setattr("features.job.GROUP_NIGHTS", 1)
     told: list[tuple[str, int, int]] = []
-    done = run(store, registry, progress=lambda *said: told.append(said))
+    lives: list[int] = []
+    done = run(store, registry, progress=lambda *said: told.append(said), beat=lambda: lives.append(1))
+    assert len(lives) == 4  # planning, too, is a sign of life
     assert told == [("S1" if k < 4 else "S2", k, 6) for k in range(1, 7)]
     assert (done.nights, done.changed_subjects) == (6, ("S1", "S2"))
 
