@@ -35,7 +35,7 @@ MEANINGS: Mapping[str, str] = {
     "writer_s": "processor time of the one process that writes, a subject-night, s",
     "late_pct": "one late beat among 1,000 nights, of computing all of them, %",
     "idle_s": "a run that finds nothing to do, 1,000 people, in a process that is started already, s",
-    "memory_mb": "memory of a process that computes 1,000 nights of one person, MB",
+    "memory_mb": "memory of a process that computes a year of one person, MB",
 }
 
 
