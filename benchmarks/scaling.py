@@ -92,7 +92,10 @@ def machine() -> str:
         model = said.partition("model name")[2].partition(":")[2].partition("\n")[0].strip()
     except OSError:
         model = platform.processor()
-    return f"{model or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    load = f"load {os.getloadavg()[2]:.1f} of the last quarter of an hour"
+    return (
+        f"{model or platform.machine()}, {os.cpu_count()} cores, {load}, Python {platform.python_version()}"
+    )
 
 
 def _number(value: float) -> str:
