@@ -6,30 +6,39 @@ What it takes of the processor is the share of Bleak and D-Bus in what a collect
 import asyncio
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from bleak import BleakClient, BleakScanner
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.device import BLEDevice
+from bleak.exc import BleakError
 from bleak_retry_connector import establish_connection
 
 from ingest.decoders.battery import LEVEL_UUID
 from ingest.decoders.heart_rate import MEASUREMENT_UUID
 
+AT_ONCE = 20
+"""Connected after one scan."""
+
 
 async def _listen(addresses: Sequence[str]) -> None:
-    devices = await _found(set(addresses))
-    clients = [await _subscribed(device) for device in devices]
+    missing, clients = set(addresses), list[BleakClient]()
+    while missing:
+        for device in await _found(missing):
+            with suppress(BleakError):  # the next scan hears it again
+                clients.append(await _subscribed(device))
+                missing.discard(device.address)
     await asyncio.Event().wait()
-    del clients
 
 
 async def _found(wanted: set[str]) -> list[BLEDevice]:
+    """Return some that are wanted: the Bluetooth service forgets what waits long for its connection."""
     found: dict[str, BLEDevice] = {}
     async with BleakScanner() as scanner:
         async for device, _ in scanner.advertisement_data():
             if device.address in wanted:
                 found[device.address] = device
-            if len(found) == len(wanted):
+            if len(found) == min(len(wanted), AT_ONCE):
                 break
     return list(found.values())
 

@@ -26,8 +26,8 @@ packet a second would else cost an SD card two syncs for each packet."""
 
 LINGER_PER_RECORD_S = 0.004
 LONGEST_LINGER_S = 0.7
-"""The more records a batch had, the longer the pause: of 200 sensors, fewer and larger batches take half the
-processor, and what they sent is stored within the second all the same."""
+"""The more records a batch had, the longer the pause: of 200 sensors, a commit then serves a hundred packets,
+not thirty, and what they sent is stored within the second all the same."""
 
 SETTLED_TOGETHER_RECORDS, SETTLED_TOGETHER_BATCHES = 1_000, 8
 """Stored records leave the spool once there are so many of them, after so many batches, or when no record
