@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from configs.settings import FlagSettings
     from store.installation import Installation
     from store.job_report import JobReport
+    from store.registry.registry import Registry
 
 WAIT_S = 600.0
 """For another run to end."""
@@ -62,6 +63,7 @@ def run_flags_command(
                     clock,
                     subjects=subjects,
                     is_all=is_all,
+                    silent=_silent_by_choice(installation, registry),
                     progress=progress,
                 )
         except BusyError as error:
@@ -69,6 +71,21 @@ def run_flags_command(
             return JobReport("flags", "", started_ns, clock.now_ns(), none, (str(error),))
     counts = {"people": run.subjects, "new_flags": run.new_flags}
     return JobReport("flags", run.job_id, started_ns, clock.now_ns(), counts, run.failed)
+
+
+def _silent_by_choice(installation: "Installation", registry: "Registry") -> set[str]:
+    """Return who paused, or agrees to nothing (any more)."""
+    from ingest.pauses import PAUSE_FILE, read_pauses
+    from store.streams import STREAMS
+
+    now_ns = installation.clock.now_ns()
+    pauses, agreed = read_pauses(installation.home / PAUSE_FILE), registry.consents.agreed()
+    return {
+        person.subject_id
+        for person in registry.people.subjects()
+        if pauses.is_paused(person.subject_id, now_ns)
+        or not any(agreed.allows(person.subject_id, stream, now_ns) for stream in STREAMS)
+    }
 
 
 @flags_app.command("list")

@@ -66,6 +66,12 @@ def contact_flag(verdict: Verdict, t: int, settings: FlagSettings) -> Flag:
     )
 
 
+def is_still_lost(verdict: Verdict, night: date) -> bool:
+    """Say whether data that were being lost on a night have not come back since."""
+    begin = max(0, (night - verdict.days.first).days)
+    return bool((lost_of_recent(verdict.days)[begin:] > 1).all())
+
+
 def night_at(verdict: Verdict, t: int) -> date:
     """Return the date of day t."""
     return verdict.days.first + timedelta(days=t)

@@ -1,6 +1,6 @@
 """The flag job: everybody's nights through the shipped model, new flags into the registry."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib.metadata import version
@@ -8,7 +8,7 @@ from importlib.metadata import version
 from configs.settings import FlagSettings, settings_hash
 from features.calendar import through_night
 from features.nights import NIGHT_STREAM, read_nights
-from models.flagging import change_flag, flags_of, still_raised
+from models.flagging import change_flag, flags_of, is_still_lost, still_raised
 from models.judged import judged_hash, last_judged, note_judged
 from models.nightly import sensor_names, verdict_of_nights
 from models.placing import Place, placed
@@ -42,6 +42,7 @@ def run_flags(  # noqa: PLR0913 - options of one command
     *,
     subjects: Sequence[str] | None = None,
     is_all: bool = True,
+    silent: Collection[str] = (),
     progress: Callable[[str, int, int], None] = lambda _subject, _done, _total: None,
 ) -> FlagRun:
     """Judge every night of everybody; idempotent: a flag that is there keeps its state.
@@ -54,12 +55,14 @@ def run_flags(  # noqa: PLR0913 - options of one command
         Only these people; everybody by default.
     is_all : bool
         Also people of whom nothing has changed since they were judged last.
+    silent : collection of str
+        People who chose that nothing is recorded: lost data of theirs are no matter of contact.
     progress : callable(subject_id, people_done, people_total)
     """
     job_id = registry.jobs.start("flags", version("evenkeel"), settings_hash(settings))
     zones = {subject.subject_id: subject.zone for subject in registry.people.subjects()}
     chosen = [subject_id for subject_id in subjects or store.subjects(NIGHT_STREAM) if subject_id in zones]
-    person = _Person(store, registry, settings)
+    person = _Person(store, registry, settings, silent)
     new_flags = judged = 0
     failed: list[str] = []
     for done, subject_id in enumerate(chosen, 1):
@@ -79,8 +82,11 @@ def run_flags(  # noqa: PLR0913 - options of one command
 class _Person:
     """Judges one person after another with the same model."""
 
-    def __init__(self, store: TimeSeriesStore, registry: Registry, settings: FlagSettings) -> None:
+    def __init__(
+        self, store: TimeSeriesStore, registry: Registry, settings: FlagSettings, silent: Collection[str]
+    ) -> None:
         self._store, self._registry, self._settings = store, registry, settings
+        self._silent = frozenset(silent)
         self._names = sensor_names(registry.people.sensors())
         self._model = shipped_model()
 
@@ -90,7 +96,7 @@ class _Person:
         if len(nights):
             nights = through_night(nights, min(last, nights.nights[-1] + timedelta(days=_SILENT_NIGHTS)))
         names = [self._names.get(k, k) for k in (*nights.heart_sensors, *nights.movement_sensors)]
-        said = f"{settings_hash(self._settings)} {self._model.digest} {names}"
+        said = f"{settings_hash(self._settings)} {self._model.digest} {names} {subject_id in self._silent}"
         hashed = judged_hash(self._store, subject_id, said)
         if not is_all and hashed == last_judged(self._store, subject_id):
             return None
@@ -99,12 +105,19 @@ class _Person:
         note_judged(self._store, subject_id, hashed)
         return new
 
+    def _is_wanted(self, verdict: Verdict, night: date) -> bool:
+        """Say whether data lost on a night are still, and not by choice; who is back needs no call."""
+        is_choice = verdict.days.subject in self._silent
+        return not is_choice and not verdict.is_present[-1] and is_still_lost(verdict, night)
+
     def _keep(self, verdict: Verdict) -> int:
         subject_id, flags = verdict.days.subject, self._registry.flags
         zone = self._registry.people.subject(subject_id).zone
         resolved = {k: night_of(ns, zone) for k, ns in flags.resolved_ns(subject_id).items()}
         new = 0
         for found in flags_of(verdict, self._settings):
+            if found.kind == "contact" and not self._is_wanted(verdict, found.night):
+                continue
             place = placed(found, flags.of_subject(subject_id), resolved)
             flag = found
             if place.rests_until is not None and found.kind == "change":

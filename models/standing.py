@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.channels import CHANNELS, NAMES
-from models.flagging import night_at
+from models.flagging import is_still_lost, night_at
 from models.kernel import GAP_DAYS, MIN_VALID, baseline_end
 from models.placing import EXPIRES_DAYS
 from models.reasons import in_words, reasons_for
@@ -75,7 +75,7 @@ def standing(
     newest = night_at(verdict, int(valid[-1])) if verdict is not None and len(valid) else None
     shown = [s for s in flags if s.state == "open" and (today - s.newest_night).days <= EXPIRES_DAYS]
     for kind, state in (("change", State.CHANGED), ("contact", State.DATA_LOST)):
-        of_kind = [s for s in shown if s.flag.kind == kind]
+        of_kind = [s for s in shown if s.flag.kind == kind and _is_current(verdict, s)]
         if of_kind:
             latest = max(of_kind, key=lambda stored: stored.newest_night).flag
             return Standing(state, latest.reason, latest.since, newest)
@@ -89,6 +89,12 @@ def standing(
     is_learning = state == State.LEARNING
     begin = max(int(valid[0]), int(verdict.track.segment[valid[-1]]))
     return Standing(state, reason, night_at(verdict, begin) if is_learning else None, newest)
+
+
+def _is_current(verdict: Verdict | None, stored: StoredFlag) -> bool:
+    """Say whether a flag is about today: one of contact no longer is when data are back."""
+    is_change = stored.flag.kind == "change"
+    return is_change or verdict is None or is_still_lost(verdict, stored.flag.night)
 
 
 def _judged(

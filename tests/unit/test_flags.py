@@ -318,6 +318,14 @@ def test_silence_is_noticed_though_no_night_changes(store, registry):
     assert run_flags(store, registry, SETTINGS, noon_after(500), is_all=False).subjects == 0
 
 
+@pytest.mark.parametrize(("silent", "last", "expected"), [((), 103, 1), (("S1",), 103, 0), ((), 112, 0)])
+def test_nobody_is_called_who_chose_silence_or_is_back(store, registry, silent, last, expected):
+    registry.people.add_subject("S1", "UTC")
+    put(store, until_night(nights_of(120, lost=slice(100, 104)), FIRST + timedelta(days=last)))
+    run = run_flags(store, registry, SETTINGS, noon_after(last), silent=silent)
+    assert run.new_flags == expected
+
+
 def test_another_kind_of_sensor_starts_an_own_normal_again_and_says_so(store, registry):
     sensors = ("A",) * 80 + ("B",) * 20 + ("C",) * 30
     nights = nights_of(130, heart_sensors=sensors)
@@ -373,8 +381,10 @@ def test_every_way_to_stand():
     after = stand(changed, today=109, stored=(StoredFlag(1, "resolved", 0, flag),))
     assert after.state is State.WATCH
     assert after.reason.startswith("Flagged before, and not over: ")
-    lost = stored(100, kind="contact")
-    assert stand(full, today=89, stored=(lost,)).state is State.DATA_LOST
+    silent, lost = nights_of(90, lost=slice(80, 90)), (stored(82, kind="contact"),)
+    assert stand(silent, today=89, stored=lost).state is State.DATA_LOST
+    back = nights_of(90, lost=slice(70, 76), seed=2)
+    assert stand(back, today=89, stored=(stored(72, kind="contact"),)).state is State.IN_RANGE
 
 
 def test_chance_is_false_among_false_and_true():
