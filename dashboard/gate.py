@@ -9,7 +9,9 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from dash.exceptions import DashException
 from flask import Flask, Response, g, redirect, request, session
@@ -44,6 +46,9 @@ OPEN_PATHS = frozenset({SIGN_IN_PATH, OIDC_PATH, OIDC_RETURN_PATH, "/health", ST
 CALLBACK_PATH, LAYOUT_PATH = "/_dash-update-component", "/_dash-layout"
 ACTIVE_HEADER = "X-Evenkeel-Active"
 """`assets/evenkeel.js` sends it when somebody used mouse or keys since the page last asked."""
+AGAIN_HEADER, AGAIN = "X-Evenkeel-Again", "again"
+"""Sent by a page, and in its address, that asks once more for what the store did not answer."""
+_AGAIN_S = 10
 
 _ONE_TIME_LINK = re.compile(r"/sign-in/once/[\w-]{20,80}")
 _CATCH_ALL = ("/", "/<path:path>")
@@ -268,7 +273,9 @@ def _admit_page(sources: Sources, user: User) -> ResponseReturnValue | None:
 
 
 def _is_polling() -> bool:
-    """Say whether a page refreshes itself, unwatched: a callback that only timers have triggered."""
+    """Say whether a page refreshes itself, unwatched: it asks again, or only timers triggered a callback."""
+    if request.headers.get(AGAIN_HEADER) or request.args.get(AGAIN):
+        return not request.headers.get(ACTIVE_HEADER)
     if request.path != CALLBACK_PATH or request.headers.get(ACTIVE_HEADER):
         return False
     changed = _callback_body().get("changedPropIds")
@@ -331,9 +338,20 @@ def _finish(response: Response, policy: str, *, is_behind_tls: bool) -> None:
 
 
 def _store_is_away(server: Flask, sources: Sources, error: Exception) -> ResponseReturnValue:
-    """Tell the page, and whoever runs evenkeel: open pages ask again every second, so one line each."""
+    """Tell the page, and whoever runs evenkeel; the page asks again by itself."""
     server.logger.warning("%s", error)
-    return _error_page(sources, ServiceUnavailable("The store does not answer. Try again in a minute."))
+    if request.method != "GET" or request.path.startswith("/_"):
+        return _error_page(sources, ServiceUnavailable("The store does not answer. Try again in a minute."))
+    asked = request.args.copy()
+    asked[AGAIN] = "1"
+    now = f"{datetime.fromtimestamp(sources.clock.now_ns() / 1e9, UTC):%H:%M:%S} UTC"
+    said = (
+        f"At {now} the store of samples did not answer. This page asks again every {_AGAIN_S} seconds and "
+        "opens as soon as it does; if this lasts, call whoever runs evenkeel."
+    )
+    address = f"{request.path}?{urlencode(list(asked.items(multi=True)))}"
+    page = message_page(ServiceUnavailable().name, said, again=(_AGAIN_S, address))
+    return page, 503, {"Retry-After": str(_AGAIN_S)}
 
 
 def _error_page(sources: Sources, error: HTTPException) -> ResponseReturnValue:

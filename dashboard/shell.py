@@ -146,6 +146,6 @@ def new_server(settings: DashboardSettings, csrf_token: Callable[[], str]) -> Fl
     return server
 
 
-def message_page(title: str, text: str) -> str:
-    """Return a page that says one thing."""
-    return render_template("message.html", title=f"{title} · evenkeel", heading=title, text=text)
+def message_page(title: str, text: str, again: tuple[int, str] | None = None) -> str:
+    """Return a page that says one thing, and after some seconds, where given, goes to an address."""
+    return render_template("message.html", title=f"{title} · evenkeel", heading=title, text=text, again=again)

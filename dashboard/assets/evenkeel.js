@@ -192,16 +192,18 @@
   });
 
   /* What moves must not look current when nothing arrives: after some seconds of silence a banner says so. */
-  const SILENT_AFTER_MS = 15000;
-  let isPolling = false, isStoreAway = false, lastAnswerMs = Date.now();
+  const SILENT_AFTER_MS = 15000, AGAIN_AFTER_MS = 4000;
+  let isPolling = false, isStoreAway = false, lastAnswerMs = Date.now(), askedAgain = 0;
 
   function showSilence(isSilent) {
     const banner = document.getElementById("silence");
     document.documentElement.classList.toggle("is-stale", isSilent);
     if (!banner) return;
-    const said = (isStoreAway ? "The store of samples does not answer; nothing new since "
-      : "No answer from evenkeel since ") + new Date(lastAnswerMs).toLocaleTimeString("en-GB") +
-      ". What is shown may be old, and no heart rate is current. Reload the page, or call whoever runs evenkeel.";
+    const said = (isStoreAway ? "The store of samples does not answer" : "No answer from evenkeel") +
+      (isPageEmpty() ? ". " : (isStoreAway ? "; nothing new since " : " since ") +
+      new Date(lastAnswerMs).toLocaleTimeString("en-GB") +
+      ". What is shown may be old, and no heart rate is current. ") +
+      "The page asks again by itself; if this lasts, call whoever runs evenkeel.";
     if (isSilent && banner.textContent !== said) banner.textContent = said; /* once: it is read aloud */
     banner.hidden = !isSilent;
   }
@@ -224,18 +226,42 @@
       return LEAVING;
     }
     if (answer.ok) lastAnswerMs = Date.now();
-    else if (isPageEmpty()) showSilence(true);
     return answer;
   }
 
   function unheard(error) {
     isStoreAway = false;
-    if (isPageEmpty()) showSilence(true);
     throw error;
   }
 
+  /* What a page is made of is asked for until it comes: Dash itself would leave a hole. */
+  function persistent(address, options) {
+    let isAgain = false;
+    function over(outcome) {
+      if (isAgain) askedAgain -= 1;
+      if (!askedAgain) showSilence(false);
+      return outcome;
+    }
+    function again() {
+      if (!isAgain) askedAgain += 1;
+      isAgain = true;
+      showSilence(true);
+      options.headers.set("X-Evenkeel-Again", "1");
+      return new Promise(function (done) { setTimeout(done, AGAIN_AFTER_MS); }).then(attempt);
+    }
+    function attempt() {
+      return ask.call(window, address, options).then(heard, unheard).then(
+        function (answer) { return answer.status === 503 ? again() : over(answer); },
+        function (error) {
+          if (error instanceof TypeError) return again();
+          throw over(error);
+        });
+    }
+    return attempt();
+  }
+
   setInterval(function () {
-    if (isPolling) showSilence(Date.now() - lastAnswerMs > SILENT_AFTER_MS);
+    if (isPolling && !askedAgain) showSilence(Date.now() - lastAnswerMs > SILENT_AFTER_MS);
   }, 1000);
 
   /* Reading is activity, too: the server ends sessions of pages that only refresh themselves. */
@@ -251,12 +277,13 @@
     const told = Object.assign({}, options, { headers: new Headers((options || {}).headers) });
     if (isLayout) {
       told.headers.set("X-Evenkeel-Page", window.location.pathname);
-      return ask.call(this, address, told).then(heard, unheard);
+      return persistent(address, told);
     }
     if (isActive) told.headers.set("X-Evenkeel-Active", "1");
     isActive = false;
-    if (String(told.body).includes(".n_intervals")) isPolling = true;
-    return ask.call(this, address, told).then(heard, unheard);
+    const isTick = String(told.body).includes(".n_intervals");
+    if (isTick) isPolling = true;
+    return isTick ? ask.call(this, address, told).then(heard, unheard) : persistent(address, told);
   };
 
   /* On paper "0 s ago" means nothing without the time. */

@@ -245,6 +245,26 @@ def test_without_an_answer_no_heart_rate_looks_current(visit, address, answer, s
     expect(number).to_be_visible()
 
 
+@pytest.mark.parametrize("parts", ["**/_dash-layout*", "**/_dash-update-component*"])
+def test_a_page_opened_while_the_store_is_away_comes_by_itself_when_it_is_back(visit, address, parts):
+    page = visit("lead", is_expected=re.compile("Failed to load|Callback error"))
+    page.clock.install()
+    is_away = [True]
+    page.route(parts, lambda route: route.fulfill(status=503) if is_away[0] else route.fallback())
+    page.goto(f"{address}/patient/V01")
+    banner, chart = page.locator("#silence"), page.locator("#zoom-chart .js-plotly-plot .main-svg").first
+    expect(banner).to_contain_text("The store of samples does not answer")
+    page.clock.run_for(10_000)
+    expect(banner).to_be_visible()
+    expect(chart).to_have_count(0)
+    is_away[0] = False
+    page.clock.run_for(5_000)
+    page.clock.resume()
+    chart.wait_for()
+    expect(page.locator("#live-number .live-bpm")).to_be_visible()
+    expect(banner).to_be_hidden()
+
+
 def test_a_link_of_a_live_card_keeps_its_focus(visit, address):
     page = visit("lead")
     page.goto(f"{address}/live")

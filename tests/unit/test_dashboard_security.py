@@ -301,6 +301,9 @@ def test_a_store_that_does_not_answer_is_told_apart_from_a_fault(
     said = [record for record in caplog.records if record.name == "dashboard"]
     assert [(r.levelname, r.exc_info, r.getMessage().count("\n")) for r in said] == [("WARNING", None, 0)] * 2
     assert "127.0.0.1:1 cannot be reached" in caplog.text
+    page = visitor.get("/quality?from=x&sort=y")
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "10")
+    assert 'content="10; url=/quality?from=x&amp;sort=y&amp;again=1"' in page.text
     app.sources.close()
 
 
@@ -322,6 +325,18 @@ def test_a_page_that_refreshes_itself_does_not_keep_the_session_alive(visitor, c
         clock.advance_to(clock.now_ns() + 60 * NS_PER_S)
     clock.advance_to(clock.now_ns() + NS_PER_S)
     assert visitor.client.post("/_dash-update-component", **ask).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"), [("/quality?again=1", {}), ("/_dash-layout", {"X-Evenkeel-Again": "1"})]
+)
+def test_nor_does_one_that_asks_again_because_the_store_was_away(visitor, clock, path, headers):
+    visitor.sign_in("lead")
+    for _ in range(SESSION_IDLE_S // 60):
+        assert visitor.client.get(path, headers=headers).status_code == 200
+        clock.advance_to(clock.now_ns() + 60 * NS_PER_S)
+    clock.advance_to(clock.now_ns() + NS_PER_S)
+    assert visitor.client.get(path, headers=headers).status_code in {303, 401}
 
 
 def test_somebody_who_works_stays_signed_in_for_a_shift_and_no_longer(visitor, clock):
