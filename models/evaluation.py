@@ -47,8 +47,8 @@ class Outcome:
         Whose episode each is.
     delay_days : (k,) float64
         Days from the onset to the first alert; infinite without one.
-    null_delay_days : (k,) float64
-        The same in the same days without the change.
+    null_delay_days : (k,) or (k, m) float64
+        The same in the same days without the change, or in m stretches of the same person without one.
     """
 
     person: NDArray[np.str_]
@@ -61,7 +61,7 @@ class Outcome:
 
     def null(self, horizon: int) -> FloatArray:
         """Say the same of the same days without the change."""
-        return (self.null_delay_days < horizon).astype(np.float64)
+        return (self.null_delay_days < horizon).reshape(len(self.person), -1).mean(axis=1)
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,9 @@ def evaluate(
         seed,
         len(people),
         len({str(p) for found in outcomes.values() for one in found for p in one.person}),
-        {key: _joined(found) for key, found in outcomes.items()},
-        {key: _joined_burden(found) for key, found in burdens.items()},
-        {budget: _joined_burden(parts) for budget, parts in forward.items()},
+        {key: joined(found) for key, found in outcomes.items()},
+        {key: joined_burden(found) for key, found in burdens.items()},
+        {budget: joined_burden(parts) for budget, parts in forward.items()},
     )
 
 
@@ -189,14 +189,15 @@ def _scored(name: str, one: Seen) -> _Scored:
     )
 
 
-def _alerts(score: FloatArray, threshold: float) -> NDArray[np.intp]:
+def alerts_of(score: FloatArray, threshold: float) -> NDArray[np.intp]:
+    """Return the days on which an alert is raised."""
     return np.flatnonzero(alert_days(score, np.isfinite(score), threshold))
 
 
 def _burden(seen: Sequence[Seen], scored: Sequence[_Scored], threshold: float) -> Burden:
     return Burden(
         np.array([one.days.subject for one in seen], str),
-        np.array([len(_alerts(one.clean, threshold)) for one in scored], np.float64),
+        np.array([len(alerts_of(one.clean, threshold)) for one in scored], np.float64),
         np.array([one.track.is_monitored.sum() for one in seen], np.float64),
         np.array([len(one.days) for one in seen], np.float64),
     )
@@ -205,10 +206,10 @@ def _burden(seen: Sequence[Seen], scored: Sequence[_Scored], threshold: float) -
 def _outcomes(scored: Sequence[_Scored], threshold: float) -> dict[str, Outcome]:
     rows: dict[str, list[tuple[str, float, float]]] = {}
     for one in scored:
-        clean = _alerts(one.clean, threshold)
+        clean = alerts_of(one.clean, threshold)
         for episode, score in one.episodes:
-            delay = _delay(_alerts(score, threshold), episode.onset)
-            null = _delay(clean, episode.onset)
+            delay = delay_of(alerts_of(score, threshold), episode.onset)
+            null = delay_of(clean, episode.onset)
             rows.setdefault(episode.scenario, []).append((episode.subject, delay, null))
     return {scenario: _outcome(found) for scenario, found in rows.items()}
 
@@ -221,12 +222,14 @@ def _outcome(rows: Sequence[tuple[str, float, float]]) -> Outcome:
     )
 
 
-def _delay(alerts: NDArray[np.intp], onset: int) -> float:
+def delay_of(alerts: NDArray[np.intp], onset: int) -> float:
+    """Return the days from an onset to the first alert; infinite without one."""
     later = alerts[alerts >= onset]
     return float(later[0] - onset) if len(later) else np.inf
 
 
-def _joined(found: Sequence[Outcome]) -> Outcome:
+def joined(found: Sequence[Outcome]) -> Outcome:
+    """Return the outcomes of all folds as one."""
     return Outcome(
         np.concatenate([one.person for one in found]),
         np.concatenate([one.delay_days for one in found]),
@@ -234,7 +237,8 @@ def _joined(found: Sequence[Outcome]) -> Outcome:
     )
 
 
-def _joined_burden(found: Sequence[Burden]) -> Burden:
+def joined_burden(found: Sequence[Burden]) -> Burden:
+    """Return the burden of all folds as one."""
     return Burden(
         np.concatenate([one.person for one in found]),
         np.concatenate([one.alerts for one in found]),
@@ -243,22 +247,22 @@ def _joined_burden(found: Sequence[Burden]) -> Burden:
     )
 
 
-_EARLY_FRAC = 0.6
-_EMBARGO_DAYS = 21
+EARLY_FRAC = 0.6
+EMBARGO_DAYS = 21
 """The longest window: no judged day shares a day with those that were learned from."""
 
 
 def _early_curve(inner: Sequence[Track]) -> tuple[FloatArray, FloatArray]:
     """Return thresholds and rates of the early days alone; scores are causal, so these are as they were."""
-    return _curve(_SHIPPED, [first_days(t, max(1, round(_EARLY_FRAC * len(t.scaled)))) for t in inner])
+    return _curve(_SHIPPED, [first_days(t, max(1, round(EARLY_FRAC * len(t.scaled)))) for t in inner])
 
 
 def _late_burden(seen: Sequence[Seen], threshold: float) -> Burden:
     """Count the alerts of the late days of people left out, by thresholds of others' early days."""
     rows: list[tuple[str, int, int, int]] = []
     for one in seen:
-        first = round(_EARLY_FRAC * len(one.days)) + _EMBARGO_DAYS
-        alerts = _alerts(judged(DETECTORS[_SHIPPED], one.track), threshold)
+        first = round(EARLY_FRAC * len(one.days)) + EMBARGO_DAYS
+        alerts = alerts_of(judged(DETECTORS[_SHIPPED], one.track), threshold)
         monitored = int(one.track.is_monitored[first:].sum())
         late_days = max(0, len(one.days) - first)
         rows.append((one.days.subject, int((alerts >= first).sum()), monitored, late_days))

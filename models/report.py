@@ -21,7 +21,7 @@ GOALS: tuple[tuple[str, int, float], ...] = (
     ("ramp-28", 35, 0.70),
     ("severe-wear-loss", 14, 0.65),
 )
-_AT = 0.25
+AT = 0.25
 _POINTS = 0.02
 _NOTE = """\
 Healthy volunteers with simulated changes: this says how well a change of such a size is told from a person's
@@ -38,16 +38,16 @@ def summary(found: Evaluation) -> dict[str, Any]:
         "people": found.people,
         "people_with_episodes": found.people_with_episodes,
         "goals": [_goal(found, *goal) for goal in GOALS],
-        "burden": [_burden_row(name, budget, held) for (name, budget), held in found.burdens.items()],
-        "forward": [_burden_row("risk, later days", budget, held) for budget, held in found.forward.items()],
-        "sensitivity": [_sensitivity(key, held) for key, held in found.outcomes.items()],
+        "burden": [burden_row(name, budget, held) for (name, budget), held in found.burdens.items()],
+        "forward": [burden_row("risk, later days", budget, held) for budget, held in found.forward.items()],
+        "sensitivity": [sensitivity_row(key, held) for key, held in found.outcomes.items()],
         "paired": [_paired(found, name) for name in DETECTORS if name != "risk"],
-        "permuted_lift_14d": permuted_lift(found.outcomes["risk", _AT, CORE[0]], 14, seed=found.seed),
+        "permuted_lift_14d": permuted_lift(found.outcomes["risk", AT, CORE[0]], 14, seed=found.seed),
     }
 
 
 def _goal(found: Evaluation, scenario: str, horizon: int, goal: float) -> dict[str, Any]:
-    outcome = found.outcomes["risk", _AT, scenario]
+    outcome = found.outcomes["risk", AT, scenario]
     reached = float(outcome.found(horizon).mean())
     return {
         "scenario": scenario,
@@ -60,7 +60,8 @@ def _goal(found: Evaluation, scenario: str, horizon: int, goal: float) -> dict[s
     }
 
 
-def _burden_row(name: str, budget: float, held: Burden) -> dict[str, Any]:
+def burden_row(name: str, budget: float, held: Burden) -> dict[str, Any]:
+    """Return the price of one detector at one budget."""
     people = held.of_people if len(held.of_people) else np.zeros(1)
     return {
         "detector": name,
@@ -77,7 +78,8 @@ def _burden_row(name: str, budget: float, held: Burden) -> dict[str, Any]:
     }
 
 
-def _sensitivity(key: tuple[str, float, str], held: Outcome) -> dict[str, Any]:
+def sensitivity_row(key: tuple[str, float, str], held: Outcome) -> dict[str, Any]:
+    """Return what one detector found at one budget."""
     name, budget, scenario = key
     delays = held.delay_days[held.delay_days < HORIZONS[-1]]
     row: dict[str, Any] = {
@@ -103,15 +105,15 @@ def _quartiles(delays: FloatArray) -> list[float]:
 
 def _paired(found: Evaluation, name: str) -> dict[str, Any]:
     """Compare the lift of the shipped detector with another's, episode by episode."""
-    ours, other = found.outcomes["risk", _AT, CORE[0]], found.outcomes[name, _AT, CORE[0]]
+    ours, other = found.outcomes["risk", AT, CORE[0]], found.outcomes[name, AT, CORE[0]]
     gain = (ours.found(14) - ours.null(14)) - (other.found(14) - other.null(14))
     low, high = interval(ours.person, gain)
     return {
         "detector": name,
         "lift_difference_14d": float(gain.mean()),
         "interval": (low, high),
-        "rate_risk": found.burdens["risk", _AT].rate,
-        "rate_other": found.burdens[name, _AT].rate,
+        "rate_risk": found.burdens["risk", AT].rate,
+        "rate_other": found.burdens[name, AT].rate,
     }
 
 
@@ -122,17 +124,17 @@ def markdown(found: Evaluation, held: dict[str, Any]) -> str:
         f"# Evaluation: injector {INJECTOR_VERSION}, seed {found.seed}",
         _method(found),
         _NOTE,
-        f"## Goals at {_AT} alert episodes per 30 monitored days",
+        f"## Goals at {AT} alert episodes per 30 monitored days",
         _goal_table(held["goals"]),
         "## Alerts in days without a change",
-        _burden_table([row for row in held["burden"] if row["detector"] == "risk"] + held["forward"]),
+        burden_table([row for row in held["burden"] if row["detector"] == "risk"] + held["forward"]),
         "Later days: thresholds of the first 60 % of other people's days, counted three weeks after these.",
-        f"## The shipped detector at {_AT}: every scenario",
+        f"## The shipped detector at {AT}: every scenario",
         _scenario_table(held["sensitivity"]),
         "Found / without the change (null), in %. `wear-loss` must not be found as a change.",
-        f"## Controls at {_AT}: no more than the null and 2 points",
+        f"## Controls at {AT}: no more than the null and 2 points",
         _control_table(held["sensitivity"]),
-        f"## Detectors at {_AT}",
+        f"## Detectors at {AT}",
         _detector_table(held),
         f"Lift left when lots say which window had the change: {100 * permuted:+.1f} points.",
     ]
@@ -147,29 +149,32 @@ def _method(found: Evaluation) -> str:
     )
 
 
-def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def rows_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _pct(value: float) -> str:
+def percent(value: float) -> str:
+    """Return a share as whole percent."""
     return f"{100 * value:.0f}"
 
 
-def _range(pair: Sequence[float]) -> str:
+def span_text(pair: Sequence[float]) -> str:
+    """Return an interval of shares in percent; nothing where it is not known."""
     return "" if np.isnan(pair[0]) else f"[{100 * pair[0]:.0f} to {100 * pair[1]:.0f}]"
 
 
 def _goal_table(goals: Sequence[dict[str, Any]]) -> str:
-    return _rows(
+    return rows_table(
         ("Scenario", "Within", "Found %", "Null %", "Goal %", "Short by"),
         [
             (
                 g["scenario"],
                 f"{g['days']} d",
-                f"{_pct(g['found'])} {_range(g['interval'])}",
-                _pct(g["null"]),
-                _pct(g["goal"]),
+                f"{percent(g['found'])} {span_text(g['interval'])}",
+                percent(g["null"]),
+                percent(g["goal"]),
                 f"{100 * g['short_by']:.0f} points" if g["short_by"] > 0 else "reached",
             )
             for g in goals
@@ -177,8 +182,9 @@ def _goal_table(goals: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _burden_table(rows: Sequence[dict[str, Any]]) -> str:
-    return _rows(
+def burden_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return prices as a table."""
+    return rows_table(
         (
             "",
             "Budget",
@@ -207,15 +213,15 @@ def _burden_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _scenario_table(rows: Sequence[dict[str, Any]]) -> str:
-    ours = [row for row in rows if row["detector"] == "risk" and row["budget"] == _AT]
-    return _rows(
+    ours = [row for row in rows if row["detector"] == "risk" and row["budget"] == AT]
+    return rows_table(
         ("Scenario", "Episodes", *(f"{h} d" for h in HORIZONS), "Lift 14 d", "Delay, days (quartiles)"),
         [
             (
                 row["scenario"],
                 str(row["episodes"]),
-                *(f"{_pct(row[f'found_{h}d'])} / {_pct(row[f'null_{h}d'])}" for h in HORIZONS),
-                f"{_pct(row['lift_14d'])} {_range(row['lift_interval_14d'])}",
+                *(f"{percent(row[f'found_{h}d'])} / {percent(row[f'null_{h}d'])}" for h in HORIZONS),
+                f"{percent(row['lift_14d'])} {span_text(row['lift_interval_14d'])}",
                 "{:.0f} ({:.0f} to {:.0f})".format(*row["delay_median_iqr"])
                 if row["delay_median_iqr"]
                 else "",
@@ -230,16 +236,16 @@ def _control_table(rows: Sequence[dict[str, Any]]) -> str:
     ours = [
         row
         for row in rows
-        if row["detector"] == "risk" and row["budget"] == _AT and row["scenario"] in CONTROLS
+        if row["detector"] == "risk" and row["budget"] == AT and row["scenario"] in CONTROLS
     ]
-    return _rows(
+    return rows_table(
         ("Control", "Found 14 d %", "Null %", "Difference", "Holds"),
         [
             (
                 row["scenario"],
-                _pct(row["found_14d"]),
-                _pct(row["null_14d"]),
-                f"{100 * row['lift_14d']:+.1f} {_range(row['lift_interval_14d'])}",
+                percent(row["found_14d"]),
+                percent(row["null_14d"]),
+                f"{100 * row['lift_14d']:+.1f} {span_text(row['lift_interval_14d'])}",
                 "yes" if row["lift_14d"] <= _POINTS else "no",
             )
             for row in ours
@@ -248,19 +254,19 @@ def _control_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _detector_table(held: dict[str, Any]) -> str:
-    sensitivity = {(r["detector"], r["scenario"]): r for r in held["sensitivity"] if r["budget"] == _AT}
-    rates = {r["detector"]: r["rate"] for r in held["burden"] if r["budget"] == _AT}
+    sensitivity = {(r["detector"], r["scenario"]): r for r in held["sensitivity"] if r["budget"] == AT}
+    rates = {r["detector"]: r["rate"] for r in held["burden"] if r["budget"] == AT}
     paired = {r["detector"]: r for r in held["paired"]}
     rows: list[Sequence[str]] = []
     for name, detector in DETECTORS.items():
         cells = [
-            f"{_pct(sensitivity[name, s]['found_14d'])} / {_pct(sensitivity[name, s]['null_14d'])}"
+            f"{percent(sensitivity[name, s]['found_14d'])} / {percent(sensitivity[name, s]['null_14d'])}"
             for s in CORE
         ]
         gain = paired.get(name)
-        less = f"{_pct(gain['lift_difference_14d'])} {_range(gain['interval'])}" if gain else ""
+        less = f"{percent(gain['lift_difference_14d'])} {span_text(gain['interval'])}" if gain else ""
         rows.append((name, detector.use, f"{rates[name]:.2f}", *cells, less))
-    return _rows(("Detector", "Use", "Rate", *(f"{s} 14 d" for s in CORE), "Risk leads by (lift)"), rows)
+    return rows_table(("Detector", "Use", "Rate", *(f"{s} 14 d" for s in CORE), "Risk leads by (lift)"), rows)
 
 
 def write_report(found: Evaluation, folder: Path) -> list[Path]:

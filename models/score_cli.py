@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from store.command import cannot_write, progress_bar, say
+from store.command import cannot_write, open_installation, progress_bar, say
 
 _Daily = Annotated[Path, typer.Argument(help="CSV, a row per subject and day.", dir_okay=False)]
 _Mapping = Annotated[
@@ -46,29 +46,59 @@ def score(
 
 
 def evaluate(
-    daily: _Daily,
-    out: Annotated[Path, typer.Option(help="Folder for report.md, report.json and plots.html.")],
+    context: typer.Context,
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for the report: Markdown, JSON, plots.")],
+    daily: Annotated[
+        Path | None,
+        typer.Argument(help="CSV, a row per subject and day; none with --labels.", dir_okay=False),
+    ] = None,
     mapping: _Mapping = None,
     suite: Annotated[str, typer.Option(help="Which suite; there is one: standard.")] = "standard",
     seed: Annotated[int, typer.Option(help="Of what is injected; report a seed you never tuned on.")] = 1,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Measure on the people, scales and flags of this installation.")
+    ] = False,
 ) -> None:
     """Measure what the method finds, and at which price, by changes injected into the days of a table.
 
     People are left out, thresholds come from inner folds, and every figure stands beside its chance level.
+    With --labels, episodes are those that scales and resolved flags of this installation tell of; with too
+    few of them nothing is measured.
     """
-    from models.daily import known_mapping, read_days
-    from models.evaluation import evaluate as run
-    from models.report import write_report
     from store.errors import ConfigError
 
+    if labels == (daily is not None):
+        raise ConfigError("evaluate takes either a table DAILY.csv or --labels; give one of them")
     if suite != "standard":
         raise ConfigError(f"{suite!r} is no suite; needed is: standard")
-    people = read_days(daily, known_mapping(mapping))
-    with progress_bar("Evaluate", "folds") as update:
-        found = run(people, seed=seed, progress=lambda _what, done, total: update(done, total))
     try:
-        paths = write_report(found, out)
+        paths = _on_table(daily, mapping, seed, out) if daily else _on_labels(context, seed, out)
     except OSError as error:
         cannot_write(out, error)
     for path in paths:
         say(str(path))
+
+
+def _on_table(daily: Path, mapping: str | None, seed: int, out: Path) -> list[Path]:
+    from models.daily import known_mapping, read_days
+    from models.evaluation import evaluate as run
+    from models.report import write_report
+
+    people = read_days(daily, known_mapping(mapping))
+    with progress_bar("Evaluate", "folds") as update:
+        found = run(people, seed=seed, progress=lambda _what, done, total: update(done, total))
+    return write_report(found, out)
+
+
+def _on_labels(context: typer.Context, seed: int, out: Path) -> list[Path]:
+    from models.label_evaluation import evaluate_by_lot, evaluate_labels
+    from models.label_report import write_label_report
+    from models.label_store import read_labelled
+
+    installation = open_installation(context)
+    with installation.registry() as registry, installation.timeseries() as store:
+        people = read_labelled(store, registry)
+    with progress_bar("Evaluate", "folds") as update:
+        found = evaluate_labels(people, seed=seed, progress=lambda _what, done, total: update(done, total))
+    return write_label_report(found, evaluate_by_lot(people, seed=seed), out)

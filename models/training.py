@@ -1,6 +1,6 @@
 """Learn from a population: covariances of windows, a ridge logistic risk, thresholds from held-out people."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from models.cohort import Episode, episodes, onsets
 from models.daily import Days
 from models.injector import INJECTOR_VERSION
 from models.kernel import WINDOWS
+from models.labels import Labelled
 from models.monitor import followed
 from models.policy import alert_days, rate_curve
 from models.risk import Model, Operating
@@ -98,6 +99,42 @@ def fit(people: Sequence[Days], *, seed: int, per_person: int = 6) -> Weights:
     injected = episodes(people, TRAINING_SCENARIOS, per_person, seed)
     rows = _rows([followed(d, first) for d in people], injected, first)
     return _logistic(rows, first)
+
+
+def fit_labelled(people: Sequence[Labelled], plain: Mapping[str, Track] | None = None) -> Weights:
+    """Learn from what was written down: days of labelled episodes against days far from any.
+
+    Parameters
+    ----------
+    people : sequence of Labelled
+    plain : mapping of subject to Track, optional
+        Everybody followed by `plain_weights`, where that was done already.
+
+    Raises
+    ------
+    DataError
+        If one of the two kinds of days is missing.
+    """
+    tracks = [
+        plain[d.subject] if plain else followed(d, plain_weights()) for d in (one.days for one in people)
+    ]
+    usual = [
+        t._replace(is_monitored=t.is_monitored & one.is_usual) for t, one in zip(tracks, people, strict=True)
+    ]
+    first = plain_weights()._replace(covariance=window_covariance(usual))
+    states = [followed(one.days, first) for one in people]
+    kinds = [
+        np.concatenate([t.state[t.is_monitored & mask, :-1] for t, mask in zip(states, masks, strict=True)])
+        for masks in ([one.is_usual for one in people], [one.is_changed for one in people])
+    ]
+    n_usual, n_changed = map(len, kinds)
+    if not n_usual or not n_changed:
+        raise DataError(
+            f"{len(people)} people cannot teach a model: {n_changed} judged days are of an episode and "
+            f"{n_usual} far from any; needed are both"
+        )
+    weight = np.concatenate([np.ones(n_usual), np.full(n_changed, n_usual / n_changed)])
+    return _logistic(_Rows(np.concatenate(kinds), np.arange(n_usual + n_changed) >= n_usual, weight), first)
 
 
 def _rows(clean: Sequence[Track], injected: Sequence[Episode], weights: Weights) -> _Rows:
