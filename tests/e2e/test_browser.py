@@ -252,7 +252,7 @@ def test_a_page_opened_while_the_store_is_away_comes_by_itself_when_it_is_back(v
     is_away = [True]
     page.route(parts, lambda route: route.fulfill(status=503) if is_away[0] else route.fallback())
     page.goto(f"{address}/patient/V01")
-    banner, chart = page.locator("#silence"), page.locator("#zoom-chart .js-plotly-plot .main-svg").first
+    banner, chart = page.locator("#silence"), page.locator("#zoom-chart .scatterlayer .trace").first
     expect(banner).to_contain_text("The store of samples does not answer")
     page.clock.run_for(10_000)
     expect(banner).to_be_visible()
