@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboard.gate import sensor_models
 from dashboard.markers import Series, series_of
 from dashboard.pulse import Pulse, newest_pulse
 from dashboard.sources import Sources
 from dashboard.words import LEVELS, local_time
 from features.calendar import through_night, until_night
 from features.nights import Nights, nocturnal_bounds_ns, read_nights
-from models.nightly import sensor_names, sources_of, verdict_of_nights
+from models.nightly import sources_of, verdict_of_nights
 from models.risk import shipped_model
 from models.standing import Standing, State, standing
 from store.nights import night_of
@@ -101,7 +102,7 @@ def read_patient(
     nights = through_night(until_night(stored, last_ended(sources, subject)), before_today(sources, subject))
     today = local_time(now_ns, subject.zone).date()
     pulse = newest_pulse(sources.store, subject_id)
-    names = sensor_names(sources.registry.people.sensors()) if names is None else names
+    names = sensor_models(sources) if names is None else names
     verdict = verdict_of_nights(nights, shipped_model(), settings.flags.budget, names)
     return Patient(
         subject=subject,
@@ -137,7 +138,7 @@ def read_case_load(sources: Sources, people: Sequence[Subject]) -> list[Patient]
     for stored in sources.registry.flags.all():
         by_subject[stored.flag.subject_id].append(stored)
     runs = tuple(run.ended_ns if run else None for run in map(sources.registry.jobs.latest, _JOBS))
-    names = sensor_names(sources.registry.people.sensors())
+    names = sensor_models(sources)
     patients = [
         _remembered(sources, subject, by_subject[subject.subject_id], runs, names) for subject in people
     ]

@@ -37,6 +37,7 @@ from dashboard.routes import (
 )
 from dashboard.shell import FONT_PATH, message_page
 from dashboard.sources import Sources
+from models.nightly import sensor_names
 from store.errors import StoreAccessError, StoreUnavailableError
 from store.registry.accounts import User
 from store.registry.people import Sensor, Subject
@@ -199,6 +200,11 @@ def worn_sensors(sources: Sources, subject: Subject) -> list[Sensor]:
     worn = [s for s in sources.registry.people.sensors() if s.subject_id == subject.subject_id]
     is_named = signed_in_user().role in CARERS
     return worn if is_named else [replace(sensor, name="", sensor_id="") for sensor in worn]
+
+
+def sensor_models(sources: Sources) -> dict[str, str]:
+    """Return what kind of sensor each is, by id, and nothing of who wears it: for code that judges nights."""
+    return sensor_names(sources.registry.people.sensors())
 
 
 def audit(

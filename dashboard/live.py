@@ -1,4 +1,4 @@
-"""Everybody of a case-load whose wearable streams now: heart rate, sign of life, battery."""
+"""Everybody of a case-load whose wearable streams now: heart rate, sign of life, battery, signal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,11 @@ from dashboard.pulse import (
     Battery,
     LinkState,
     Pulse,
+    Signal,
     newest_battery,
     newest_link,
     newest_pulse,
+    newest_signal,
 )
 from dashboard.routes import patient_path
 from dashboard.shell import Shell, set_children
@@ -26,6 +28,8 @@ from store.registry.people import Subject
 
 REFRESH_EVERY_MS = 1_000
 _MOST_SILENT = 100
+_SIGNAL_WORDS = ((-67.0, "good"), (-80.0, "fair"), (-90.0, "weak"))
+"""From so many dBm on; below -90 links of most wearables break."""
 _LINK_WORDS = {
     "connected": "Connected",
     "on_body": "Connected, worn",
@@ -83,6 +87,7 @@ class _Streaming:
     pulse: Pulse
     battery: Battery | None
     link: LinkState | None
+    signal: Signal | None
 
     def moving(self, now_ns: int) -> Component:
         """Return the part of the card that changes every second."""
@@ -93,7 +98,7 @@ class _Streaming:
             html.P(pulse_text(self.pulse, now_ns), className="big"),
             html.P(sign_of_life(self.pulse, now_ns), className="sign"),
             html.P(quiet, className="quiet"),
-            html.P(linked, className="quiet"),
+            html.P(f"{linked} · {signal_text(self.signal)}", className="quiet"),
         ]
         return html.Div(parts, className="" if self.pulse.is_live(now_ns) else "is-silent")
 
@@ -107,7 +112,10 @@ def _silent_table(sources: Sources, shown: set[str]) -> Component | None:
     rows = [_silent_row(sources, person) for person in people[:_MOST_SILENT]]
     more = len(people) - len(rows)
     head = html.Tr(
-        [html.Th(text, scope="col") for text in ("Patient", "Wearable", "Link", "Last heart rate", "Battery")]
+        [
+            html.Th(text, scope="col")
+            for text in ("Patient", "Wearable", "Link", "Signal", "Last heart rate", "Battery")
+        ]
     )
     return html.Section(
         [
@@ -133,6 +141,7 @@ def _silent_row(sources: Sources, person: Subject) -> Component:
     cells = (
         ", ".join(sorted(filter(None, models))) or MISSING,
         link_text(link, zone),
+        signal_text(newest_signal(store, person.subject_id)),
         last,
         battery_text(battery),
     )
@@ -146,6 +155,14 @@ def link_text(link: LinkState | None, zone: str) -> str:
         return "Never connected"
     word = _LINK_WORDS.get(link.state, link.state.replace("_", " "))
     return f"{word} since {local_time(link.at_ns, zone):%-d %b %H:%M}"
+
+
+def signal_text(signal: Signal | None) -> str:
+    """Say how strong the wearable was heard before it connected; while connected nobody tells."""
+    if signal is None:
+        return "Signal not known"
+    word = next((word for lowest, word in _SIGNAL_WORDS if signal.rssi_dbm >= lowest), "very weak")
+    return f"Signal {word} ({signal.rssi_dbm:.0f} dBm)".replace("-", "\N{MINUS SIGN}")
 
 
 def _ids(shown: Sequence[_Streaming]) -> list[str]:
@@ -162,6 +179,7 @@ def _streaming(sources: Sources, now_ns: int) -> list[_Streaming]:
             pulse,
             board.battery_of(store, person.subject_id, now_ns),
             board.link_of(store, person.subject_id, now_ns),
+            board.signal_of(store, person.subject_id, now_ns),
         )
         for person, pulse in pulses
         if pulse is not None and pulse.is_recent(now_ns)

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from store.streams import BATTERY, HEART_RATE, LINK_STATE
+from store.streams import BATTERY, HEART_RATE, LINK_STATE, SIGNAL
 from store.timeseries import TimeSeriesStore
 from store.units import NS_PER_S
 
@@ -71,6 +71,14 @@ class LinkState:
     state: str
 
 
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """How strong a wearable was heard before its last connection, dBm."""
+
+    at_ns: int
+    rssi_dbm: float
+
+
 class PulseBoard:
     """The newest that the store holds of everybody, read once for all who look, however many pages ask."""
 
@@ -78,6 +86,7 @@ class PulseBoard:
         self._pulses: dict[str, tuple[int, Pulse | None]] = {}
         self._batteries: dict[str, tuple[int, Battery | None]] = {}
         self._links: dict[str, tuple[int, LinkState | None]] = {}
+        self._signals: dict[str, tuple[int, Signal | None]] = {}
 
     def of(
         self, store: TimeSeriesStore, subject_id: str, now_ns: int, *, within_s: float | None = None
@@ -98,6 +107,10 @@ class PulseBoard:
     def link_of(self, store: TimeSeriesStore, subject_id: str, now_ns: int) -> LinkState | None:
         """Return the newest change of the link to a person's wearable, at most `BOARD_S` old."""
         return _held(self._links, newest_link, store, subject_id, now_ns, BOARD_S)
+
+    def signal_of(self, store: TimeSeriesStore, subject_id: str, now_ns: int) -> Signal | None:
+        """Return how strong a person's wearable was heard last, at most `BOARD_S` old."""
+        return _held(self._signals, newest_signal, store, subject_id, now_ns, BOARD_S)
 
 
 def _held(
@@ -136,6 +149,12 @@ def newest_link(store: TimeSeriesStore, subject_id: str) -> LinkState | None:
     """Return the newest change of the link to a person's wearable, or None if there never was one."""
     held = store.latest(LINK_STATE, subject_id)
     return None if held is None else LinkState(int(held["t_ns"]), str(held["state"]))
+
+
+def newest_signal(store: TimeSeriesStore, subject_id: str) -> Signal | None:
+    """Return how strong a person's wearable was heard last, or None if that was never noted."""
+    held = store.latest(SIGNAL, subject_id)
+    return None if held is None else Signal(int(held["t_ns"]), float(held["rssi_dbm"]))
 
 
 def read_pulses(

@@ -49,6 +49,8 @@ class Slot:
     adapter : Adapter
     device : BLEDevice
         As just heard; the Bluetooth service forgets it soon.
+    rssi_dbm : int
+        How strong it was heard.
     since_ns : int
         Monotonic.
     turn_is_over : callable
@@ -57,6 +59,7 @@ class Slot:
 
     adapter: "Adapter"
     device: BLEDevice
+    rssi_dbm: int
     since_ns: int
     turn_is_over: Callable[[], None] = lambda: None
     is_ending: bool = False
@@ -253,7 +256,7 @@ class Adapters:
             await self._clock.sleep(left_ns / NS_PER_S)
 
     def _on_advertisement(
-        self, adapter: Adapter, device: BLEDevice, _advertisement: AdvertisementData
+        self, adapter: Adapter, device: BLEDevice, advertisement: AdvertisementData
     ) -> None:
         now_ns = self._clock.monotonic_ns()
         adapter.heard_ns = now_ns
@@ -265,7 +268,7 @@ class Adapters:
         if adapter.free <= before:
             self._let_wait(want, adapter, now_ns)
             return
-        slot = Slot(adapter, device, now_ns)
+        slot = Slot(adapter, device, advertisement.rssi, now_ns)
         adapter.held.add(slot)
         want.slot.set_result(slot)
         adapter.granted.set()

@@ -276,6 +276,7 @@ class Collector:
         slot.turn_is_over = lambda: link.end(TURN_OVER)
         client = await self._connect(slot, link)
         self._keeper.note_link(seat.wearing, "connected")
+        self._keeper.note_signal(seat.wearing, slot.rssi_dbm)
         reason = ""
         try:
             honour_cancellation()

@@ -23,6 +23,9 @@ REFUSAL_LOG_INTERVAL_S = 60
 OWED_LIMIT = 10_000
 """Changes of links that may wait for room in the spool: weeks of them for a few wearables."""
 
+UNKNOWN_RSSI = 127
+"""What a radio says, in either sign, that does not know."""
+
 NO_ROOM = "no room in the spool"
 ROOM_AGAIN = "room in the spool again"
 
@@ -85,6 +88,11 @@ class Keeper:
             why = f": {reason}" if reason else ""
             _log.info("%s of %s %s%s", wearing.sensor_id, wearing.subject_id, state, why)
         self.keep_now("link_state", wearing, link_payload(state, reason))
+
+    def note_signal(self, wearing: Wearing, rssi_dbm: int) -> None:
+        """Record how strong a wearable was heard; what a radio does not tell is no record."""
+        if abs(rssi_dbm) < UNKNOWN_RSSI:
+            self.keep_now("signal", wearing, rssi_dbm.to_bytes(1, signed=True))
 
     def _put(self, record: Record) -> bool:
         try:

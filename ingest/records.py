@@ -8,6 +8,7 @@ Kind = Literal[
     "heart_rate_measurement",
     "battery_level",
     "link_state",
+    "signal",
     "rsc_measurement",
     "plx_continuous",
     "plx_spot_check",
@@ -36,7 +37,8 @@ class Record:
     Attributes
     ----------
     kind : Kind
-        The characteristic the payload came from, or `link_state`.
+        The characteristic the payload came from, or what was noted here: `link_state`, `signal`,
+        `collector`.
     subject_id, sensor_id : str
         Who wore which sensor when the frame arrived.
     wall_ns : int
@@ -44,7 +46,7 @@ class Record:
     mono_ns : int
         Arrival on the host's monotonic clock; comparable within one run of the collector.
     payload : bytes
-        The frame as received, or a link state as JSON.
+        The frame as received, a link state as JSON, or a signal strength as a signed byte.
     """
 
     kind: Kind

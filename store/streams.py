@@ -96,6 +96,11 @@ LINK_STATE = Stream(
         Column("reason", "utf8", "Why, in a few words"),
     ),
 )
+SIGNAL = Stream(
+    "signal",
+    "Signal strength of the wearable as it was heard before each connection",
+    (Column("rssi_dbm", "float64", "Received signal strength; nearer to 0 is stronger", "dBm"),),
+)
 PP_INTERVAL = Stream(
     "pp_interval",
     "Time between consecutive pulses, from an optical wearable; never mixed with RR intervals",
@@ -192,8 +197,8 @@ COLLECTOR = Stream(
 STREAMS: dict[str, Stream] = {
     s.name: s
     for s in (
-        HEART_RATE, RR_INTERVAL, PP_INTERVAL, BATTERY, LINK_STATE, ACTIVITY_EPOCH, STEP_COUNT, RUNNING, SPO2,
-        BODY_TEMPERATURE, SLEEP_STAGE, VENDOR_HRV, DEVICE_CLOCK, WAVEFORM, COLLECTOR,
+        HEART_RATE, RR_INTERVAL, PP_INTERVAL, BATTERY, LINK_STATE, SIGNAL, ACTIVITY_EPOCH, STEP_COUNT,
+        RUNNING, SPO2, BODY_TEMPERATURE, SLEEP_STAGE, VENDOR_HRV, DEVICE_CLOCK, WAVEFORM, COLLECTOR,
     )
 }  # fmt: skip
 

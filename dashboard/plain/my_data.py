@@ -16,11 +16,11 @@ from dashboard.words import date_text, local_time
 from ingest.pauses import PAUSE_FILE, Pauses, read_pauses, write_pauses
 from store.errors import ConfigError
 from store.registry.people import Subject
-from store.streams import COLLECTOR, DEVICE_CLOCK, LINK_STATE, STREAMS
+from store.streams import COLLECTOR, DEVICE_CLOCK, LINK_STATE, SIGNAL, STREAMS
 from store.units import NS_PER_S
 
 PAUSES_H: Mapping[str, int] = {"1": 1, "8": 8, "24": 24, "168": 168}
-TECHNICAL = frozenset({LINK_STATE.name, DEVICE_CLOCK.name, COLLECTOR.name})
+TECHNICAL = frozenset({LINK_STATE.name, SIGNAL.name, DEVICE_CLOCK.name, COLLECTOR.name})
 _LOOKS_READ, _LOOKS_SHOWN = 2000, 14
 _LOOKS = frozenset({"view", "view assessments", "view flag"})
 

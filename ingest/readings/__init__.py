@@ -14,6 +14,7 @@ READERS: Mapping[Kind, Reader] = {
     "heart_rate_measurement": standard.read_heart_rate,
     "battery_level": standard.read_battery,
     "link_state": standard.read_link_state,
+    "signal": standard.read_signal,
     "rsc_measurement": standard.read_running,
     "plx_continuous": standard.read_continuous_oximetry,
     "plx_spot_check": standard.read_spot_check_oximetry,

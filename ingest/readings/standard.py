@@ -34,6 +34,7 @@ from store.streams import (
     HEART_RATE,
     LINK_STATE,
     RUNNING,
+    SIGNAL,
     SPO2,
     Stream,
 )
@@ -80,6 +81,13 @@ def read_link_state(record: Record) -> Reading:
     except (ValueError, KeyError, TypeError):
         raise FrameError("A link state is not JSON with state and reason", record.payload) from None
     return Reading(at_arrival=((LINK_STATE, state),))
+
+
+def read_signal(record: Record) -> Reading:
+    """Return how strong the wearable was heard before its connection."""
+    if len(record.payload) != 1:
+        raise FrameError("A signal strength is one signed byte of dBm", record.payload)
+    return _one(SIGNAL, float(int.from_bytes(record.payload, signed=True)))
 
 
 def read_collector(record: Record) -> Reading:

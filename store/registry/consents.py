@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Engine
 from store.clock import Clock
 from store.errors import UnknownError
 from store.registry import schema
-from store.streams import COLLECTOR, LINK_STATE, STREAMS, stream_named
+from store.streams import COLLECTOR, LINK_STATE, SIGNAL, STREAMS, stream_named
 
 ALL = "all"
 """Every stream, those of later versions too."""
 
-ABOUT_COLLECTING = frozenset({LINK_STATE.name, COLLECTOR.name})
+ABOUT_COLLECTING = frozenset({LINK_STATE.name, SIGNAL.name, COLLECTOR.name})
 """Why there are gaps: kept while a person agrees to anything, unless these are withdrawn by name."""
 
 Spans = list[tuple[int, int]]

@@ -17,10 +17,12 @@ from ingest.decoders.heart_rate import MEASUREMENT_UUID, encode_heart_rate
 from ingest.keeper import NO_ROOM, ROOM_AGAIN
 from ingest.link import ATTEND_RETRY_S
 from ingest.radio import Radio
+from ingest.readings import reading_of
 from ingest.virtual.backend import VirtualClient
 from ingest.watchdog import FIRST_FRAME_S
 from store.clock import VirtualClock
 from store.errors import BluetoothError, HomeError, StoreUnavailableError
+from store.streams import SIGNAL
 from store.units import NS_PER_S
 from tests.collecting import (
     ONE,
@@ -60,7 +62,12 @@ async def test_frames_are_stamped_and_kept_in_order_for_their_wearer(rig: Rig) -
     ]
     assert [r.wall_ns for r in frames] == [START_NS + n * NS_PER_S for n in range(1, 11)]
     assert [r.mono_ns for r in frames] == [n * NS_PER_S for n in range(1, 11)]
-    assert collector.received == {"heart_rate_measurement": 10, "battery_level": 2, "link_state": 8}
+    assert collector.received == {
+        "heart_rate_measurement": 10,
+        "battery_level": 2,
+        "link_state": 8,
+        "signal": 2,
+    }
     assert collector.refused == 0
 
 
@@ -75,6 +82,16 @@ async def test_link_states_tell_the_whole_story(rig: Rig) -> None:
         ("stopped", ""),
     ]
     assert not rig.straps[ONE].connected
+
+
+async def test_how_strong_it_was_heard_is_noted_at_each_connection(rig: Rig) -> None:
+    collector, running = await rig.start({ONE: "S001"})
+    await rig.second(ONE, 0)
+    await rig.straps[ONE].drop()
+    await until(lambda: rig.straps[ONE].battery_subscribed)
+    await stopped(collector, running)
+    noted = [reading_of(r).at_arrival for r in rig.spool.records if r.kind == "signal"]
+    assert noted == [((SIGNAL, (-50.0,)),)] * 2
 
 
 async def test_what_the_sensor_says_about_itself_is_reported_once(rig: Rig) -> None:

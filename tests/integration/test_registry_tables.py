@@ -40,7 +40,7 @@ def fill(registry: Registry) -> None:
     registry.accounts.create_link(user)  # bytes
     registry.jobs.start("features", "1", "hash")  # a missing value
     registry.consents.record("S1", "heart_rate", is_granted=False, by="ada")
-    registry.assessments.put(scored("S1", "GAD-7", "2026-03-02", items="1,0,2,0,3,0,1"), by="ada")
+    registry.assessments.put(scored("S1", "GAD-7", "2026-01-02", items="1,0,2,0,3,0,1"), by="ada")
     registry.annotations.add(Annotation("S1", "medication", date(2026, 3, 2), "lithium"), by="ada")
     registry.teams.add("East ward")
     registry.teams.set_member("East ward", "ada")

@@ -22,7 +22,7 @@ from ingest.virtual.strap import VirtualStrap
 from store.clock import VirtualClock
 from store.errors import RefusedError, StoreUnavailableError
 from store.sqlite import SqliteTimeSeries
-from store.streams import BATTERY, HEART_RATE, LINK_STATE, RR_INTERVAL
+from store.streams import BATTERY, HEART_RATE, LINK_STATE, RR_INTERVAL, SIGNAL
 from store.types import HeartRateMeasurement
 from store.units import NS_PER_S
 
@@ -91,10 +91,10 @@ async def test_what_is_received_is_spooled_and_stored(worn, path, store, clock) 
     stop.set()
     done = await running
     await asyncio.to_thread(spool.close)
-    received = {"heart_rate": 30, "rr_interval": 30, "battery": 1, "link_state": 4}
+    received = {"heart_rate": 30, "rr_interval": 30, "battery": 1, "link_state": 4, "signal": 1}
     assert dict(done.received) == done.counts.spooled_values == done.counts.forwarded_values == received
     assert (done.refused, done.counts.waiting_frames) == (0, 0)
-    streams = (HEART_RATE, RR_INTERVAL, BATTERY, LINK_STATE)
+    streams = (HEART_RATE, RR_INTERVAL, BATTERY, LINK_STATE, SIGNAL)
     held = await asyncio.to_thread(lambda: {s.name: store.count(s, "S001") for s in streams})
     assert held == received
 

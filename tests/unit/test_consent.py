@@ -186,7 +186,7 @@ def test_who_agrees_to_one_stream_has_its_gaps_explained_and_nothing_else(regist
     registry.people.add_subject("S2", "UTC", agrees_to=("battery",))
     agreed = registry.consents.agreed()
     given_to = {name for name in STREAMS if agreed.allows("S2", name, clock.now_ns())}
-    assert given_to == {"battery", "link_state", "collector"}
+    assert given_to == {"battery", "link_state", "signal", "collector"}
     clock.advance_to(clock.now_ns() + 1)
     registry.consents.record("S2", "link_state", is_granted=False, by="a test")
     assert not registry.consents.is_given("S2", "link_state")

@@ -8,12 +8,13 @@ import pytest
 
 from dashboard.app import create_app
 from dashboard.caseload import SHOWN_NIGHTS, read_case_load, read_patient, through_night
-from dashboard.live import pulse_text, sign_of_life
+from dashboard.live import pulse_text, sign_of_life, signal_text
 from dashboard.markers import unwrapped_h
 from dashboard.pulse import (
     LIVE_BOARD_S,
     LIVE_WITHIN_S,
     Pulse,
+    Signal,
     newest_pulse,
     read_pulses,
     without_contact_removed,
@@ -116,6 +117,20 @@ def test_pulses_are_of_the_wearable_heard_last(sources, clock):
     t_ns, bpm = read_pulses(sources.store, "V02", now_ns - 10 * NS_PER_S, now_ns + 1)
     assert bpm.tolist() == [61, 62, 63]
     assert t_ns[-1] == now_ns
+
+
+@pytest.mark.parametrize(
+    ("rssi_dbm", "said"),
+    [
+        (-50, "Signal good (\N{MINUS SIGN}50 dBm)"),
+        (-67, "Signal good (\N{MINUS SIGN}67 dBm)"),
+        (-68, "Signal fair (\N{MINUS SIGN}68 dBm)"),
+        (-95, "Signal very weak (\N{MINUS SIGN}95 dBm)"),
+    ],
+)
+def test_signal_strength_is_said_in_words(rssi_dbm, said):
+    assert signal_text(Signal(0, rssi_dbm)) == said
+    assert signal_text(None) == "Signal not known"
 
 
 def test_many_who_look_at_the_live_list_ask_the_store_as_one_does(sources, clock, monkeypatch):

@@ -34,6 +34,7 @@ from store.streams import (
     HEART_RATE,
     LINK_STATE,
     RUNNING,
+    SIGNAL,
     SPO2,
     STEP_COUNT,
 )
@@ -103,6 +104,13 @@ def test_battery_and_link_state():
     assert said("battery_level", b"\x55").at_arrival == ((BATTERY, (85.0,)),)
     state = said("link_state", link_payload("disconnected", "link lost"))
     assert state.at_arrival == ((LINK_STATE, ("disconnected", "link lost")),)
+
+
+def test_signal_strength():
+    assert said("signal", b"\xce").at_arrival == ((SIGNAL, (-50.0,)),)
+    for payload in (b"", b"-50"):
+        with pytest.raises(FrameError, match="one signed byte"):
+            said("signal", payload)
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"[]", b"null", b'{"state": "connected"}', b"\xff"])
