@@ -85,31 +85,28 @@ class Patient:
         return LEVELS[state].rank, -score, since.toordinal(), self.subject.subject_id
 
 
-def read_patient(
-    sources: Sources,
-    subject: Subject,
-    flags: Sequence[StoredFlag] | None = None,
-    names: Mapping[str, str] | None = None,
-) -> Patient:
-    """Read everything about one person that the list and the page share.
+def read_patient(sources: Sources, subject: Subject) -> Patient:
+    """Read everything about one person that the list and the page share; remembered as for the list."""
+    flags = sources.registry.flags.of_subject(subject.subject_id)
+    return _remembered(sources, subject, flags, _last_runs(sources), None)
 
-    Flags, and what sensors are called, are read unless given.
-    """
+
+def _computed(
+    sources: Sources, subject: Subject, flags: Sequence[StoredFlag], names: Mapping[str, str]
+) -> Patient:
     subject_id, settings = subject.subject_id, sources.settings
-    own = sources.registry.flags.of_subject(subject_id) if flags is None else flags
     now_ns = sources.clock.now_ns()
     stored = read_nights(sources.store, subject_id)
     nights = through_night(until_night(stored, last_ended(sources, subject)), before_today(sources, subject))
     today = local_time(now_ns, subject.zone).date()
     pulse = newest_pulse(sources.store, subject_id)
-    names = sensor_models(sources) if names is None else names
     verdict = verdict_of_nights(nights, shipped_model(), settings.flags.budget, names)
     return Patient(
         subject=subject,
         nights=nights,
         series=series_of(nights, settings.flags),
-        flags=tuple(own),
-        standing=standing(verdict, own, today, sources_of(nights, names)),
+        flags=tuple(flags),
+        standing=standing(verdict, flags, today, sources_of(nights, names)),
         pulse=pulse,
         last_data_ns=newest_data_ns(sources, subject_id, pulse, stored),
     )
@@ -137,8 +134,7 @@ def read_case_load(sources: Sources, people: Sequence[Subject]) -> list[Patient]
     by_subject: defaultdict[str, list[StoredFlag]] = defaultdict(list)
     for stored in sources.registry.flags.all():
         by_subject[stored.flag.subject_id].append(stored)
-    runs = tuple(run.ended_ns if run else None for run in map(sources.registry.jobs.latest, _JOBS))
-    names = sensor_models(sources)
+    runs, names = _last_runs(sources), sensor_models(sources)
     patients = [
         _remembered(sources, subject, by_subject[subject.subject_id], runs, names) for subject in people
     ]
@@ -150,13 +146,18 @@ _FORGET_AFTER_NS = 600 * NS_PER_S
 """Whatever else may change nights is seen after ten minutes."""
 
 
+def _last_runs(sources: Sources) -> tuple[int | None, ...]:
+    return tuple(run.ended_ns if run else None for run in map(sources.registry.jobs.latest, _JOBS))
+
+
 def _remembered(
     sources: Sources,
     subject: Subject,
     flags: Sequence[StoredFlag],
     runs: tuple[int | None, ...],
-    names: Mapping[str, str],
+    names: Mapping[str, str] | None,
 ) -> Patient:
+    """Return what is still so, or compute it again; what sensors are called is read for that unless given."""
     now_ns = sources.clock.now_ns()
     version = (
         runs,
@@ -169,7 +170,7 @@ def _remembered(
         newest = sources.pulses.of(sources.store, subject.subject_id, now_ns)
         last_ns = max((t for t in (held[2].last_data_ns, newest and newest.at_ns) if t), default=None)
         return replace(held[2], subject=subject, pulse=newest, last_data_ns=last_ns)
-    read = read_patient(sources, subject, flags, names)
+    read = _computed(sources, subject, flags, sensor_models(sources) if names is None else names)
     sources.remembered[subject.subject_id] = (version, now_ns, read)
     return read
 
