@@ -185,14 +185,19 @@ class AirDevice(Device):
             raise
 
     async def _abandon(self, address: hci.Address) -> None:
+        # Bumble has forgotten it, and would stumble over a connection whose event is still under way.
+        self.connect_own_address_type = hci.OwnAddressType.RANDOM
         if self.controller.pending_le_connection is not None:
             withdraw = hci.HCI_LE_Create_Connection_Cancel_Command()  # pyright: ignore[reportUnknownVariableType]
             await self.host.send_sync_command(withdraw)  # pyright: ignore[reportUnknownArgumentType]
-        # A connection that was made just before the cancellation has its event still under way.
-        await asyncio.sleep(0)
-        for connection in list(self.connections.values()):
-            if connection.peer_address == address:
-                await connection.disconnect()
+        # A connection that was made just before the cancellation may have its event still under way.
+        while address in self.controller.le_connections and not self._connections_to(address):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        for connection in self._connections_to(address):
+            await connection.disconnect()
+
+    def _connections_to(self, address: hci.Address) -> list[DeviceConnection]:
+        return [each for each in self.connections.values() if each.peer_address == address]
 
     def _on_att_pdu(self, connection_handle: int, pdu: bytes) -> None:
         connection = self.lookup_connection(connection_handle)

@@ -25,6 +25,7 @@ from store.types import HeartRateMeasurement
 ADDRESS = "C0:FF:EE:00:00:01"
 CONTROL_POINT_UUID = "00002a39-0000-1000-8000-00805f9b34fb"
 PATIENCE_S = 5.0
+CONNECTION_COMPLETE = b"\x04\x3e\x13"
 
 
 @pytest.fixture
@@ -213,6 +214,35 @@ async def test_a_cancelled_connect_leaves_no_connection(
         await asyncio.sleep(0.005)
         assert not strap.connected
     assert cancelled > 10
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_nor_does_one_whose_event_comes_as_it_is_cancelled(
+    strap: VirtualStrap, radio: Radio, adapter: VirtualAdapter, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    address = (await seen(radio)).details["address"]
+    stumbled: list[object] = []
+    loop, host = asyncio.get_running_loop(), adapter.device.host
+    loop.set_exception_handler(lambda _loop, context: stumbled.append(context))
+    take = host.on_packet
+
+    def late(packet: bytes, left: int = turns) -> None:
+        if not packet.startswith(CONNECTION_COMPLETE):
+            take(packet)
+            return
+        if left == turns:
+            connecting.cancel()
+        if left:
+            loop.call_soon(late, packet, left - 1)
+        else:
+            take(packet)
+
+    monkeypatch.setattr(host, "on_packet", late)
+    connecting = asyncio.create_task(adapter.device.connect_to(address))
+    await asyncio.gather(connecting, return_exceptions=True)
+    await until(lambda: not strap.connected)
+    await asyncio.sleep(0.005)
+    assert (strap.connected, connecting.cancelled(), stumbled) == (False, True, [])
 
 
 async def test_an_answer_to_a_withdrawn_request_is_dropped(
