@@ -16,7 +16,7 @@ from dashboard.sources import Sources
 from dashboard.words import LEVELS, local_time
 from features.calendar import through_night, until_night
 from features.nights import Nights, nocturnal_bounds_ns, read_nights
-from models.nightly import sources_of, verdict_of_nights
+from models.nightly import sources_of, spoken_names, verdict_of_nights
 from models.risk import shipped_model
 from models.standing import Standing, State, standing
 from store.nights import night_of
@@ -106,7 +106,7 @@ def _computed(
         nights=nights,
         series=series_of(nights, settings.flags),
         flags=tuple(flags),
-        standing=standing(verdict, flags, today, sources_of(nights, names)),
+        standing=standing(verdict, flags, today, sources_of(nights, spoken_names(nights, names))),
         pulse=pulse,
         last_data_ns=newest_data_ns(sources, subject_id, pulse, stored),
     )

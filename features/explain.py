@@ -99,6 +99,19 @@ class Explanation:
         return json.loads(json.dumps({**said, "is_same": self.is_same}, default=str))
 
 
+_WITHHELD = ("withheld", "withheld_more", "withheld_movement")
+
+
+def _made_by(row: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "job": str(row["job_id"]),
+        "computed": iso_time(int(row["computed_ns"])),
+        "code": str(row["code_version"]),
+        "settings": str(row["settings_hash"]),
+        "samples": str(row["input_hash"]),
+    }
+
+
 def explain(
     store: TimeSeriesStore,
     zones: ZoneHistory,
@@ -136,13 +149,7 @@ def explain(
     again = with_weeks(store, subject_id, [result.row])[0] if result.row is not None else None
     _, input_hash = counted(inputs)
     windows = {batch.sensor_id: batch for batch in result.batches if batch.stream == WINDOW_STREAM}
-    made_by = {
-        "job": str(row["job_id"]),
-        "computed": iso_time(int(row["computed_ns"])),
-        "code": str(row["code_version"]),
-        "settings": str(row["settings_hash"]),
-        "samples": str(row["input_hash"]),
-    }
+    made_by = _made_by(row)
     now = {"code": code_version(), "settings": settings_hash(settings), "samples": input_hash}
     return Explanation(
         spec,
@@ -150,16 +157,12 @@ def explain(
         span,
         float(row[feature]),
         float("nan") if again is None else again.values[feature],
-        _reason(
-            feature,
-            spec.family,
-            [str(row[name]) for name in ("withheld", "withheld_more", "withheld_movement")],
-        ),
+        _reason(feature, spec.family, [str(row[name]) for name in _WITHHELD]),
         made_by,
         [
-            f"{what} {made_by[what] or '(unknown)'}, now {now[what]}"
-            for what in now
-            if made_by[what] != now[what]
+            f"{what} {made_by[what] or '(unknown)'}, now {new}"
+            for what, new in now.items()
+            if made_by[what] != new
         ],
         float(row["coverage_frac"]),
         str(row["source_sensor"]),

@@ -127,7 +127,7 @@ class Keeper:
                 self._losses.pop(key, None)  # the link has ended indeed
             return
         self._lost += 1
-        if record.kind != "collector":
+        if record.kind not in {"collector", "signal"}:
             self._note_loss(key, record)
         if self._logged_ns is None or record.mono_ns - self._logged_ns >= REFUSAL_LOG_INTERVAL_S * NS_PER_S:
             self._logged_ns = record.mono_ns

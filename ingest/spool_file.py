@@ -16,8 +16,7 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
 from ingest import spool_hours
 from ingest.records import Kind, Record
@@ -26,6 +25,7 @@ from ingest.samples import SensorState
 from ingest.settlement import Settlement
 from ingest.spool_schema import prepare
 from store.clock import Clock
+from store.closing import Closing
 from store.errors import ConfigError, HomeError, RefusedError
 from store.ledger_digest import NS_PER_HOUR, HourCounters
 
@@ -85,7 +85,7 @@ class Quarantined:
     quarantined_ns: int
 
 
-class SpoolFile:
+class SpoolFile(Closing):
     """What a spool keeps on disk. Every method may be called from any thread.
 
     Parameters
@@ -307,14 +307,6 @@ class SpoolFile:
             self._only_user.close()
             if remove:
                 _lock_path(self._path).unlink(missing_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @contextmanager
     def _reading(self) -> Generator[sqlite3.Connection]:

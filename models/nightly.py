@@ -20,6 +20,13 @@ def sensor_names(sensors: Sequence[Sensor]) -> dict[str, str]:
     return {s.sensor_id: f"{s.manufacturer} {s.model}".strip() or s.sensor_id for s in sensors}
 
 
+def spoken_names(nights: Nights, names: Mapping[str, str]) -> dict[str, str]:
+    """Return what may be said aloud of each sensor: maker and model, never an id that may tell who."""
+    worn = {*nights.heart_sensors, *nights.movement_sensors}
+    known = {each: names.get(each, each) for each in worn if each}
+    return {each: "model not known" if name == each else name for each, name in known.items()}
+
+
 def sources_of(nights: Nights, names: Mapping[str, str] = NO_NAMES) -> list[str]:
     """Return what recorded each night, in words; one more sensor than before is no change, another one is."""
     each: list[list[str]] = [

@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from store.clock import Clock, SystemClock
+from store.closing import Closing
 from store.errors import DataError, RejectedSamplesError
 from store.influx_client import ANSWER_TIMEOUT_S, InfluxConnection
 from store.influx_lines import (
@@ -58,7 +58,7 @@ _NAMED_REJECTED = 3
 Rejected = tuple[int, int, str]
 
 
-class InfluxTimeSeries:
+class InfluxTimeSeries(Closing):
     """The `TimeSeriesStore` on an InfluxDB 2. Opening it asks the server nothing, so it may be down.
 
     Parameters
@@ -248,14 +248,6 @@ class InfluxTimeSeries:
     def close(self) -> None:
         """Release connections, once nobody uses them."""
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _bucket(self, stream: Stream) -> str:
         return self._buckets[stream.family]

@@ -18,8 +18,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import fsspec
 import numpy as np
@@ -27,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from store.closing import Closing
 from store.errors import ConfigError, StoreUnavailableError
 from store.ledger_digest import NS_PER_HOUR
 from store.streams import DType, Stream
@@ -191,7 +191,7 @@ class LakeFiles:
         self.write(_about_subject(subject_id), content.encode())
 
 
-class Lake:
+class Lake(Closing):
     """A lake to read from, as `SampleSource`.
 
     Parameters
@@ -273,14 +273,6 @@ class Lake:
     def close(self) -> None:
         """Release files."""
         self._opened.cache_clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _groups(self, name: str, from_ns: int, until_ns: int) -> Iterator[Any]:
         """Yield the row groups of a file that an interval touches."""

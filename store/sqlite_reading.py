@@ -5,12 +5,12 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from store.closing import Closing
 from store.errors import StoreUnavailableError
 from store.sqlite_connection import SqlError, SqliteConnection
 from store.sqlite_layout import snapshot
@@ -27,7 +27,7 @@ _DTYPES: dict[str, DType] = {sql_type: dtype for dtype, sql_type in SQL_TYPES.it
 _KEY_COLUMNS = ("series_id", "t_ns")
 
 
-class SqliteReader:
+class SqliteReader(Closing):
     """What can be read of an embedded store. Opening it touches nothing.
 
     Parameters
@@ -158,14 +158,6 @@ class SqliteReader:
     def close(self) -> None:
         """Release files and connections, once nobody uses them."""
         self._readers.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _ReaderPool:

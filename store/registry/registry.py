@@ -3,8 +3,6 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -12,6 +10,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from store.clock import Clock, SystemClock
+from store.closing import Closing
 from store.errors import HomeError, StoreUnavailableError
 from store.registry.accounts import Accounts
 from store.registry.annotations import Annotations
@@ -51,7 +50,7 @@ _UNAVAILABLE = frozenset(
 """What the disk or another process is to blame for. A broken constraint or statement stays a bug."""
 
 
-class Registry:
+class Registry(Closing):
     """People, sensors, users, flags, job runs and the audit log.
 
     Parameters
@@ -123,14 +122,6 @@ class Registry:
     def close(self) -> None:
         """Release connections."""
         self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _sqlite_engine(path: Path) -> sa.Engine:

@@ -14,7 +14,7 @@ from ingest import adapters
 from ingest.collector import COLLECTOR_STOPPED, LINK_LOST, Collector
 from ingest.decoders.device_information import DeviceInformation
 from ingest.decoders.heart_rate import MEASUREMENT_UUID, encode_heart_rate
-from ingest.keeper import NO_ROOM, ROOM_AGAIN
+from ingest.keeper import NO_ROOM, ROOM_AGAIN, Keeper
 from ingest.link import ATTEND_RETRY_S
 from ingest.radio import Radio
 from ingest.readings import reading_of
@@ -22,6 +22,7 @@ from ingest.virtual.backend import VirtualClient
 from ingest.watchdog import FIRST_FRAME_S
 from store.clock import VirtualClock
 from store.errors import BluetoothError, HomeError, StoreUnavailableError
+from store.registry.people import Wearing
 from store.streams import SIGNAL
 from store.units import NS_PER_S
 from tests.collecting import (
@@ -262,6 +263,16 @@ async def test_a_full_spool_is_a_gap_with_a_reason_and_said_once_a_minute(rig: R
         "The spool is full; free some space; 1 records refused since the start",
         "The spool is full; free some space; 61 records refused since the start",
     ]
+
+
+def test_a_signal_that_is_refused_makes_no_gap(clock: VirtualClock) -> None:
+    spool, worn = MemorySpool(is_full=True), Wearing(ONE, "S001", START_NS, None)
+    keeper = Keeper(spool, clock, pytest.fail)
+    keeper.note_signal(worn, -60)
+    assert keeper.refused == 1
+    spool.is_full = False
+    keeper.note_link(worn, "stopped")
+    assert spool.states(ONE) == [("stopped", "")]
 
 
 async def test_a_link_lost_while_the_spool_is_full_is_told_later(rig: Rig) -> None:

@@ -17,7 +17,7 @@ from models.clinic import chance_words, explained, replayed
 from models.daily import days_of, known_mapping
 from models.flagging import CONTACT_DETECTOR, flags_of
 from models.job import run_flags
-from models.nightly import sources_of, verdict_of_nights
+from models.nightly import sources_of, spoken_names, verdict_of_nights
 from models.placing import EXPIRES_DAYS, KNOWN, NEW, REST_DAYS, Place, placed
 from models.policy import alert_days
 from models.risk import Operating, shipped_model
@@ -345,6 +345,8 @@ def test_another_kind_of_sensor_starts_an_own_normal_again_and_says_so(store, re
     assert held.state is State.LEARNING
     assert held.since == FIRST + timedelta(days=100)
     assert held.reason.startswith("Other sensor since 11 Apr (Other maker): 3 of 14 nights")
+    said = spoken_names(nights, {sensors[0]: "Strap one"})
+    assert {"Strap one", "model not known"} == set(sources_of(nights, said)), "an id may tell who wears it"
     registry.people.add_subject("S1", "UTC")
     put(store, nights)
     assert read_nights(store, "S1").heart_sensors == sensors
