@@ -97,7 +97,7 @@ def injected(days: Days, onset: int, name: str, random: np.random.Generator) -> 
         return _controlled(days, onset, name)
     scenario = SCENARIOS[name]
     values = days.values.copy()
-    weight, parts = _course(len(values), onset, scenario, random)
+    weight, parts = course(len(values), onset, scenario, random)
     heart, vagal, sleep, movement = (part * weight for part in parts)
     values[:, _HEART] *= 1 + heart[:, None]
     values[:, _RMSSD] *= np.clip(1 + vagal, 0.2, None)
@@ -111,10 +111,10 @@ def injected(days: Days, onset: int, name: str, random: np.random.Generator) -> 
     return replace(days, values=_measurable(values))
 
 
-def _course(
+def course(
     n: int, onset: int, scenario: Scenario, random: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the weight of each day, and the size of each part."""
+    """Return the weight of each day, (n,), and the size of heart, vagal, sleep and movement."""
     parts = np.array([scenario.heart, scenario.vagal, scenario.sleep_min, scenario.movement])
     ramp = scenario.ramp_days or int(random.integers(3, 15))
     day = np.arange(n)
