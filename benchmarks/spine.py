@@ -24,7 +24,7 @@ from store.clock import SystemClock
 from store.recording import RrRecording, read_rr_file
 from store.sqlite import SqliteTimeSeries
 from store.streams import HEART_RATE, RR_INTERVAL
-from store.timeseries import Batch
+from store.timeseries import AnyBatch, Batch, whose
 from store.types import HeartRateMeasurement
 from store.units import NS_PER_S
 
@@ -49,14 +49,14 @@ class _TimedStore(SqliteTimeSeries):
         super().__init__(path)
         self.stored_at_s: dict[tuple[str, int], float] = {}
 
-    def write(self, batches: Sequence[Batch]) -> int:
+    def write(self, batches: Sequence[AnyBatch]) -> int:
         """Write, then note the time."""
         count = super().write(batches)
         now_s = time.perf_counter()
         for batch in batches:
             if batch.stream is HEART_RATE:
-                for number in batch.values["energy_kj"]:
-                    self.stored_at_s[batch.sensor_id, int(number)] = now_s
+                for row, number in enumerate(batch.values["energy_kj"]):
+                    self.stored_at_s[whose(batch, row)[1], int(number)] = now_s
         return count
 
 

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
 
 from ingest.readings.reading import Count, Reading, Values
 from ingest.records import Record
@@ -48,8 +49,7 @@ class LiveSlots:
         return LiveSlots((*self.runs, (slot, slot))[-LONGEST_RUNS:])
 
 
-@dataclass(frozen=True, slots=True)
-class Arrivals:
+class Arrivals(NamedTuple):
     """All that the samples which need no neighbours depend on.
 
     Attributes
@@ -61,8 +61,8 @@ class Arrivals:
     live : LiveSlots
     """
 
-    stamps_ns: Mapping[str, int] = field(default_factory=dict[str, int])
-    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    stamps_ns: Mapping[str, int] = MappingProxyType[str, int]({})
+    counts: Mapping[str, tuple[int, int]] = MappingProxyType[str, tuple[int, int]]({})
     live: LiveSlots = LiveSlots()
 
     def as_json(self) -> dict[str, Any]:
@@ -78,6 +78,10 @@ class Arrivals:
             {name: (total, mono_ns) for name, (total, mono_ns) in held.get("counts", {}).items()},
             LiveSlots(tuple((first, last) for first, last in held.get("live", ()))),
         )
+
+
+NOTHING_YET = Arrivals()
+"""Of a sensor that has sent nothing."""
 
 
 class ArrivalSamples:
@@ -104,13 +108,13 @@ class ArrivalSamples:
 
     def forget_counts(self) -> None:
         """Begin to count anew: somebody else may have worn the sensor meanwhile."""
-        self.state = replace(self.state, counts={})
+        self.state = self.state._replace(counts={})
 
     def take(self, record_id: int, record: Record, reading: Reading) -> list[Sample]:
         """Return the samples of the next record."""
         samples = [self._stamped(record_id, record, *part) for part in reading.at_arrival]
-        if reading.count is not None:
-            samples += self._counted(record_id, record, reading.count)
+        if reading.counter is not None:
+            samples += self._counted(record_id, record, reading.counter)
         if self._keep_waveforms:
             samples += [self._stamped(record_id, record, WAVEFORM, row) for row in reading.waveform]
         if not reading.timed:
@@ -134,13 +138,13 @@ class ArrivalSamples:
         if stream is HEART_RATE and _is_worn(values):
             live = self.state.live.with_slot(record.wall_ns // SLOT_NS)
             if live is not self.state.live:
-                self.state = replace(self.state, live=live)
+                self.state = self.state._replace(live=live)
         return Sample(stream, self.stamp(stream, record.wall_ns), values, record_id)
 
     def _counted(self, record_id: int, record: Record, count: Count) -> list[Sample]:
         before = self.state.counts.get(count.stream.name)
         counts = {**self.state.counts, count.stream.name: (count.total, record.mono_ns)}
-        self.state = replace(self.state, counts=counts)
+        self.state = self.state._replace(counts=counts)
         if before is None:
             return []
         total, mono_ns = before

@@ -11,7 +11,6 @@ by bit, also when it is interrupted and taken up again from a saved state. Integ
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 from store.units import NS_PER_MS, NS_PER_S
@@ -59,8 +58,7 @@ class Beat(NamedTuple):
     rr_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A run of RR intervals without a missing beat.
 
     Attributes
@@ -94,8 +92,7 @@ class Segment:
         return type(self)(self.offset_ns, chain_ns, self.anchor_ns, lags_ns, grouped)
 
 
-@dataclass(frozen=True, slots=True)
-class BeatState:
+class BeatState(NamedTuple):
     """All that the times of coming beats depend on.
 
     Attributes
@@ -130,11 +127,14 @@ class BeatState:
         last_ns, segment = held["last_ns"], held["segment"]
         if segment is None:
             return cls(last_ns)
-        return cls(last_ns, replace(Segment(**segment), lags_ns=tuple(segment["lags_ns"])))
+        return cls(last_ns, Segment(**segment)._replace(lags_ns=tuple(segment["lags_ns"])))
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrival:
+NO_BEATS = BeatState()
+"""Of a sensor that has sent none."""
+
+
+class _Arrival(NamedTuple):
     wall_ns: int
     mono_ns: int
     rr_ms: tuple[float, ...]
@@ -170,7 +170,7 @@ class BeatTimes:
     [Beat(t_ns=1000000000, rr_ms=800.0)]
     """
 
-    def __init__(self, state: BeatState = BeatState()) -> None:
+    def __init__(self, state: BeatState = NO_BEATS) -> None:
         self._state = state
         self._segment = state.segment
         self._opening: list[_Arrival] = []
@@ -274,7 +274,7 @@ class BeatTimes:
             chain_ns += rr_ns
             beats.append(Beat(chain_ns + anchor_ns, rr_ms))
         if beats:
-            moved = segment if anchor_ns == segment.anchor_ns else replace(segment, anchor_ns=anchor_ns)
+            moved = segment if anchor_ns == segment.anchor_ns else segment._replace(anchor_ns=anchor_ns)
             self._settle(beats[-1].t_ns, moved)
         return beats
 
@@ -290,7 +290,7 @@ class BeatTimes:
             for rr_ms, rr_ns in zip(arrival.rr_ms, arrival.rr_ns, strict=True):
                 chain_ns += rr_ns
                 beats.append(Beat(chain_ns + anchor_ns, rr_ms))
-        self._settle(beats[-1].t_ns, replace(segment, anchor_ns=anchor_ns))
+        self._settle(beats[-1].t_ns, segment._replace(anchor_ns=anchor_ns))
         return beats
 
     def _end_segment(self) -> list[Beat]:

@@ -18,7 +18,7 @@ from ingest.rows import SourcedBatch
 from ingest.samples import Folded
 from store.clock import Clock
 from store.registry.consents import Consents
-from store.timeseries import Batch, part_of
+from store.timeseries import AnyBatch
 
 
 class Gate:
@@ -96,16 +96,22 @@ class Gate:
         """Return what was folded without the samples that may not be stored."""
         return replace(folded, batches=self._screened(folded.batches))
 
-    def kept(self, batch: Batch) -> NDArray[np.bool_]:
+    def kept(self, batch: AnyBatch) -> NDArray[np.bool_]:
         """Return which samples of a batch may be stored."""
+        kept = np.ones(len(batch), np.bool_)
         now_ns = self._clock.now_ns()
-        return self._agreed.allowed(batch.subject_id, batch.stream.name, batch.t_ns, now_ns)
+        for number, (subject_id, _) in enumerate(batch.series):
+            if not self._agreed.agrees_to_all(subject_id):
+                rows = batch.index == number
+                kept[rows] = self._agreed.allowed(subject_id, batch.stream.name, batch.t_ns[rows], now_ns)
+        return kept
 
     def _screened(self, batches: Sequence[SourcedBatch]) -> list[SourcedBatch]:
         screened: list[SourcedBatch] = []
         for sourced in batches:
-            if self._agreed.agrees_to_all(sourced.batch.subject_id):
+            rows = self.kept(sourced.batch)
+            if rows.all():
                 screened.append(sourced)
-            elif (rows := self.kept(sourced.batch)).any():
-                screened.append(SourcedBatch(part_of(sourced.batch, rows), sourced.record_ids[rows]))
+            elif rows.any():
+                screened.append(sourced.part(rows))
         return screened

@@ -125,3 +125,7 @@ def _is_near(elapsed_ns: int, span_ns: int) -> bool:
 def _spread(after_ns: int, end_ns: int, count: int) -> NDArray[np.int64]:
     """Return `count` times, evenly after `after_ns` and up to `end_ns`."""
     return after_ns + np.arange(1, count + 1) * (end_ns - after_ns) // count
+
+
+NO_FRAMES = FrameTimes()
+"""Before the first frame."""

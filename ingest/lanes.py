@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal, NamedTuple, Protocol
 
-from ingest.arrivals import Arrivals, ArrivalSamples
-from ingest.beats import BeatState, BeatTimes
-from ingest.epochs import EpochMaker, Epochs, EpochState
-from ingest.frame_times import FrameTimes
+from ingest.arrivals import NOTHING_YET, Arrivals, ArrivalSamples
+from ingest.beats import NO_BEATS, BeatState, BeatTimes
+from ingest.epochs import NOTHING, EpochMaker, Epochs, EpochState
+from ingest.frame_times import NO_FRAMES, FrameTimes
 from ingest.readings.reading import Motion, Reading, Values
 from ingest.records import Record
 from ingest.rows import Sample
@@ -55,7 +55,7 @@ def lane_of(reading: Reading) -> LaneName:
         lanes.append("pulses")
     if reading.motion is not None or reading.waveform:
         lanes.append("motion")
-    if reading.timed or reading.count is not None:
+    if reading.timed or reading.counter is not None:
         lanes.append("plain")
     if len(lanes) > 1:
         raise DataError(
@@ -64,6 +64,74 @@ def lane_of(reading: Reading) -> LaneName:
     if lanes:
         return lanes[0]
     return "heart" if any(stream is HEART_RATE for stream, _ in reading.at_arrival) else "plain"
+
+
+class LaneState(Protocol):
+    """All that the samples of a lane's coming records depend on."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as values that JSON can hold."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlainState:
+    """What is remembered of arrivals."""
+
+    arrivals: Arrivals = NOTHING_YET
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as values that JSON can hold."""
+        return {"arrivals": self.arrivals.as_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """Of the chain, and what is remembered of arrivals."""
+
+    beats: BeatState = NO_BEATS
+    arrivals: Arrivals = NOTHING_YET
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as values that JSON can hold."""
+        return {"beats": self.beats.as_json(), "arrivals": self.arrivals.as_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class MotionState:
+    """Of clock and epochs, and what is remembered of arrivals."""
+
+    times: FrameTimes = NO_FRAMES
+    epochs: EpochState = NOTHING
+    noted_ns: int = 0
+    arrivals: Arrivals = NOTHING_YET
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as values that JSON can hold."""
+        return {
+            "times": self.times.as_json(),
+            "epochs": self.epochs.as_json(),
+            "noted_ns": self.noted_ns,
+            "arrivals": self.arrivals.as_json(),
+        }
+
+
+def lane_state(name: LaneName, held: Mapping[str, Any]) -> LaneState:
+    """Return the state of a lane that `as_json` gave; what is not in it is as of a new lane."""
+    state: dict[str, Any] = {"arrivals": Arrivals.from_json(held.get("arrivals", {}))}
+    match name:
+        case "plain":
+            return PlainState(**state)
+        case "heart" | "pulses":
+            if "beats" in held:
+                state["beats"] = BeatState.from_json(held["beats"])
+            return ChainState(**state)
+        case "motion":
+            if "times" in held:
+                state["times"] = FrameTimes.from_json(held["times"])
+            if "epochs" in held:
+                state["epochs"] = EpochState.from_json(held["epochs"])
+            return MotionState(noted_ns=held.get("noted_ns", 0), **state)
 
 
 class Lane(Protocol):
@@ -94,36 +162,36 @@ class Lane(Protocol):
         ...
 
     @property
-    def state(self) -> Mapping[str, Any]:
-        """After the last record that was let go, as values that JSON can hold."""
+    def state(self) -> LaneState:
+        """After the last record that was let go; it never changes."""
         ...
 
 
 def make_lane(
-    name: LaneName, state: Mapping[str, Any], is_live: Callable[[int], bool], *, keep_waveforms: bool
+    name: LaneName, state: LaneState | None, is_live: Callable[[int], bool], *, keep_waveforms: bool
 ) -> Lane:
     """Return a lane as it was when it had that `state`; empty for a new one.
 
     Parameters
     ----------
     name : LaneName
-    state : mapping
+    state : LaneState or None
     is_live : callable
         Whether a five-minute slot holds live heart rate of the sensor.
     keep_waveforms : bool
     """
-    arrivals = ArrivalSamples(
-        Arrivals.from_json(state.get("arrivals", {})), is_live, keep_waveforms=keep_waveforms
-    )
-    match name:
-        case "plain":
-            return _PlainLane(arrivals)
-        case "heart":
-            return _ChainLane(RR_INTERVAL, arrivals, state)
-        case "pulses":
-            return _ChainLane(PP_INTERVAL, arrivals, state)
-        case "motion":
-            return _MotionLane(arrivals, state)
+    match state or lane_state(name, {}):
+        case ChainState() as chain:
+            arrivals = ArrivalSamples(chain.arrivals, is_live, keep_waveforms=keep_waveforms)
+            return _ChainLane(PP_INTERVAL if name == "pulses" else RR_INTERVAL, arrivals, chain)
+        case MotionState() as motion:
+            return _MotionLane(
+                ArrivalSamples(motion.arrivals, is_live, keep_waveforms=keep_waveforms), motion
+            )
+        case PlainState() as plain:
+            return _PlainLane(ArrivalSamples(plain.arrivals, is_live, keep_waveforms=keep_waveforms))
+        case other:
+            raise TypeError(other)
 
 
 class _PlainLane:
@@ -154,9 +222,9 @@ class _PlainLane:
         return self.arrivals.newest_ns
 
     @property
-    def state(self) -> Mapping[str, Any]:
+    def state(self) -> PlainState:
         """What is remembered of arrivals."""
-        return {"arrivals": self.arrivals.state.as_json()}
+        return PlainState(self.arrivals.state)
 
 
 class _Interval(NamedTuple):
@@ -173,10 +241,10 @@ class _Pending:
 class _ChainLane:
     """Intervals between beats or pulses, which `BeatTimes` places."""
 
-    def __init__(self, stream: Stream, arrivals: ArrivalSamples, state: Mapping[str, Any]) -> None:
+    def __init__(self, stream: Stream, arrivals: ArrivalSamples, state: ChainState) -> None:
         self.arrivals = arrivals
         self._stream = stream
-        self._beats = BeatTimes(BeatState.from_json(state["beats"]) if "beats" in state else BeatState())
+        self._beats = BeatTimes(state.beats)
         self._intervals: deque[_Interval] = deque()
         self._pending: deque[_Pending] = deque()
         self._settled = arrivals.state
@@ -213,9 +281,9 @@ class _ChainLane:
         return max(self.arrivals.newest_ns, self._beats.state.last_ns or 0)
 
     @property
-    def state(self) -> Mapping[str, Any]:
+    def state(self) -> ChainState:
         """Of the chain, and what is remembered of arrivals."""
-        return {"beats": self._beats.state.as_json(), "arrivals": self._settled.as_json()}
+        return ChainState(self._beats.state, self._settled)
 
     def _placed(self, times_ns: Iterable[int]) -> list[Sample]:
         placed: list[Sample] = []
@@ -238,13 +306,11 @@ def _length_ms(interval: Values) -> float:
 class _MotionLane:
     """Raw acceleration becomes epochs; raw frames of it and of other fast signals may be kept as they are."""
 
-    def __init__(self, arrivals: ArrivalSamples, state: Mapping[str, Any]) -> None:
+    def __init__(self, arrivals: ArrivalSamples, state: MotionState) -> None:
         self.arrivals = arrivals
-        self._times = FrameTimes.from_json(state["times"]) if "times" in state else FrameTimes()
-        self._epochs = (
-            EpochMaker(EpochState.from_json(state["epochs"])) if "epochs" in state else EpochMaker()
-        )
-        self._noted_ns: int = state.get("noted_ns", 0)
+        self._times = state.times
+        self._epochs = EpochMaker(state.epochs)
+        self._noted_ns = state.noted_ns
         self._newest_id = 0
         self._pending: list[int] = []
         self._done: list[int] = []
@@ -290,18 +356,12 @@ class _MotionLane:
         return max(self.arrivals.newest_ns, self._times.last_ns or 0)
 
     @property
-    def state(self) -> Mapping[str, Any]:
+    def state(self) -> MotionState:
         """Of clock and epochs, and what is remembered of arrivals."""
-        times, epochs, noted_ns, arrivals = self._settled
-        return {
-            "times": times.as_json(),
-            "epochs": epochs.as_json(),
-            "noted_ns": noted_ns,
-            "arrivals": arrivals.as_json(),
-        }
+        return self._settled
 
-    def _now(self) -> tuple[FrameTimes, EpochState, int, Arrivals]:
-        return self._times, self._epochs.state, self._noted_ns, self.arrivals.state
+    def _now(self) -> MotionState:
+        return MotionState(self._times, self._epochs.state, self._noted_ns, self.arrivals.state)
 
     def _moved(self, given: Given, motion: Motion) -> list[Sample]:
         record = given.record

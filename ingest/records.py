@@ -1,8 +1,7 @@
 """What the spool keeps: one frame, or one change of the link, exactly as it arrived."""
 
 import json
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal[
     "heart_rate_measurement",
@@ -30,8 +29,7 @@ LinkState = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One frame of a wearable, or one change of its link, stamped on arrival.
 
     Attributes

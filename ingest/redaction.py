@@ -30,15 +30,15 @@ def redacted(record: Record, allows: Allows) -> Record | None:
         return None
     if kept == brought or record.kind != "heart_rate_measurement":
         return record
-    return replace(record, payload=_heart_rate(record.payload, kept))
+    return record._replace(payload=_heart_rate(record.payload, kept))
 
 
 def _streams_of(reading: Reading) -> set[str]:
     """Return every stream whose samples may come of a reading."""
     brought = {stream.name for stream, _ in reading.at_arrival}
     brought |= {timed.stream.name for timed in reading.timed}
-    if reading.count is not None:
-        brought.add(reading.count.stream.name)
+    if reading.counter is not None:
+        brought.add(reading.counter.stream.name)
     parts = {
         RR_INTERVAL.name: reading.rr_ms,
         PP_INTERVAL.name: reading.pulses is not None,

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ingest.lanes import Given, Lane, LaneName, lane_of, make_lane
+from ingest.lanes import Given, Lane, LaneName, LaneState, lane_of, lane_state, make_lane
 from ingest.readings import reading_of
 from ingest.readings.reading import Reading
 from ingest.records import Record
@@ -59,20 +59,20 @@ class SensorState:
 
     Attributes
     ----------
-    lanes : mapping of LaneName to mapping
-        State of each lane after its last settled record, as values that JSON can hold.
+    lanes : mapping of LaneName to LaneState
+        Of each lane after its last settled record.
     """
 
-    lanes: Mapping[LaneName, Mapping[str, Any]] = field(default_factory=dict[LaneName, Mapping[str, Any]])
+    lanes: Mapping[LaneName, LaneState] = field(default_factory=dict[LaneName, LaneState])
 
     def as_json(self) -> dict[str, Any]:
         """Return the state as values that JSON can hold."""
-        return {"lanes": dict(self.lanes)}
+        return {"lanes": {name: lane.as_json() for name, lane in self.lanes.items()}}
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> Self:
         """Return the state that `as_json` gave."""
-        return cls(dict(held["lanes"]))
+        return cls({name: lane_state(name, lane) for name, lane in held["lanes"].items()})
 
 
 @dataclass(slots=True)
@@ -173,7 +173,7 @@ class _SensorFold:
         if any(stream is LINK_STATE for stream, _ in given.reading.at_arrival):
             samples += self._closed(given)
         if name not in self._lanes:
-            self._lanes[name] = self._made_lane(name, {})
+            self._lanes[name] = self._made_lane(name, None)
         return samples + self._lanes[name].take(given)
 
     def let_go(self) -> list[int]:
@@ -194,7 +194,7 @@ class _SensorFold:
                 self._lanes["plain"].arrivals.forget_counts()
         return samples
 
-    def _made_lane(self, name: LaneName, state: Mapping[str, Any]) -> Lane:
+    def _made_lane(self, name: LaneName, state: LaneState | None) -> Lane:
         return make_lane(name, state, self._is_live, keep_waveforms=self._keep_waveforms)
 
     def _is_live(self, slot: int) -> bool:

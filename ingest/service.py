@@ -65,7 +65,8 @@ class Tally:
         else:
             admitted = self._gate.admit(record, self._spool.put)
         if admitted is not None:
-            self.received.update(values_in(admitted))
+            for stream, count in values_in(admitted).items():
+                self.received[stream] += count
 
 
 async def collect(  # noqa: PLR0913 - one call, every argument named

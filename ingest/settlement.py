@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from ingest.rows import SensorKey, SourcedBatch
 from ingest.samples import Folded, SensorState
 from store.ledger_digest import sample_digest
-from store.timeseries import Batch
+from store.timeseries import MixedBatch
 
 SeriesKey = tuple[str, str, str]
 """Subject, stream name and sensor id."""
@@ -153,21 +152,20 @@ class Settler:
 
 
 class _Flat:
-    """The samples of many batches, mostly one or two each, in one array: what numpy is quick with."""
+    """The samples of all streams in one array each: what numpy is quick with."""
 
     def __init__(self, batches: Sequence[SourcedBatch]) -> None:
-        # By stream, for those are hashed together.
-        order = sorted(range(len(batches)), key=lambda number: batches[number].batch.stream.name)
-        ordered = [batches[number] for number in order]
-        lengths = [len(sourced.record_ids) for sourced in ordered]
-        ends = np.cumsum(lengths, dtype=np.int64)
-        self.begins = dict(zip(order, (ends - lengths).tolist(), strict=True))
-        self.series = [_series(sourced.batch) for sourced in ordered]
-        self.index = np.repeat(np.arange(len(ordered)), lengths)
-        self.record_ids = _joined([sourced.record_ids for sourced in ordered], np.int64)
-        self.t_ns = _joined([sourced.batch.t_ns for sourced in ordered], np.int64)
-        by_stream = groupby((sourced.batch for sourced in ordered), lambda batch: batch.stream.name)
-        self.digests = _joined([_digests(list(of_stream)) for _, of_stream in by_stream], np.uint64)
+        lengths = [len(sourced.batch) for sourced in batches]
+        self.begins = np.cumsum([0, *lengths]).tolist()
+        self.series: list[SeriesKey] = []
+        index: list[NDArray[np.int64]] = []
+        for batch in (sourced.batch for sourced in batches):
+            index.append(batch.index + len(self.series))
+            self.series += [(subject, batch.stream.name, sensor) for subject, sensor in batch.series]
+        self.index = _joined(index, np.int64)
+        self.record_ids = _joined([sourced.record_ids for sourced in batches], np.int64)
+        self.t_ns = _joined([sourced.batch.t_ns for sourced in batches], np.int64)
+        self.digests = _joined([_digests(sourced.batch) for sourced in batches], np.uint64)
 
     def taken(self, chosen: NDArray[np.bool_], more: Sequence[_Stored]) -> Digested:
         """Return the chosen samples and `more`."""
@@ -181,15 +179,8 @@ class _Flat:
         )
 
 
-def _digests(batches: Sequence[Batch]) -> NDArray[np.uint64]:
-    """Return the hashes of the samples of some batches of one stream."""
-    stream = batches[0].stream
-    values = {name: np.concatenate([each.values[name] for each in batches]) for name in stream.column_names()}
-    return sample_digest(stream, np.concatenate([each.t_ns for each in batches]), values)
-
-
-def _series(batch: Batch) -> SeriesKey:
-    return batch.subject_id, batch.stream.name, batch.sensor_id
+def _digests(batch: MixedBatch) -> NDArray[np.uint64]:
+    return sample_digest(batch.stream, batch.t_ns, batch.values)
 
 
 def _joined(parts: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:

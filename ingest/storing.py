@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ingest.settlement import Refusals
 from store.errors import DataError, RejectedSamplesError
-from store.timeseries import Batch, TimeSeriesStore, part_of
+from store.timeseries import AnyBatch, TimeSeriesStore, part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class _Part:
 
     number: int
     begin: int
-    batch: Batch
+    batch: AnyBatch
 
 
-def store_all_it_takes(store: TimeSeriesStore, batches: Sequence[Batch]) -> Stored:
+def store_all_it_takes(store: TimeSeriesStore, batches: Sequence[AnyBatch]) -> Stored:
     """Write samples; those that the store refuses for what they are do not keep back the others.
 
     A store that names them is believed. Else they are found by writing halves: a refused sample among n

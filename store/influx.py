@@ -39,7 +39,7 @@ from store.influx_tables import BrokenOffError, ForeignValueError, columns_of
 from store.influx_written import WRITTEN, note_of, query_of, written_of
 from store.streams import FAMILIES, STREAMS, Column, DType, Family, Stream
 from store.times import exact_time
-from store.timeseries import Batch, Samples, Series, check_computed, merged
+from store.timeseries import AnyBatch, Batch, Samples, Series, check_computed, merged, whose
 from store.written import Written
 
 BODY_ROWS = 25_000
@@ -91,7 +91,7 @@ class InfluxTimeSeries(Closing):
         self._connection = InfluxConnection(url, org, token, answer_timeout_s)
         self._buckets: dict[Family, str] = {family: f"{bucket}-{family}" for family in FAMILIES}
 
-    def write(self, batches: Sequence[Batch]) -> int:
+    def write(self, batches: Sequence[AnyBatch]) -> int:
         """Write `batches`; durable when it returns. Return the number of samples.
 
         Raises
@@ -252,7 +252,7 @@ class InfluxTimeSeries(Closing):
     def _bucket(self, stream: Stream) -> str:
         return self._buckets[stream.family]
 
-    def _bodies(self, batches: Sequence[Batch]) -> Iterator[tuple[str, Lines]]:
+    def _bodies(self, batches: Sequence[AnyBatch]) -> Iterator[tuple[str, Lines]]:
         """Encode batches into bodies of requests, in order within each bucket."""
         for bucket in self._buckets.values():
             parts: list[Lines] = []
@@ -341,7 +341,7 @@ def _span(start_ns: int | None, end_ns: int | None) -> dict[str, int]:
     }
 
 
-def _parts_of(batch: Batch, position: int) -> Iterator[Lines]:
+def _parts_of(batch: AnyBatch, position: int) -> Iterator[Lines]:
     rows = max(1, min(BODY_ROWS, BODY_BYTES // row_bytes(batch)))
     for start in range(0, len(batch), rows):
         yield lines_of(batch, position, start, min(start + rows, len(batch)))
@@ -351,11 +351,17 @@ def _is_too_much(parts: Sequence[Lines]) -> bool:
     return sum(map(len, parts)) > BODY_ROWS or sum(len(part.text) for part in parts) > BODY_BYTES
 
 
-def _in_flight(batches: Sequence[Batch]) -> int:
+def _in_flight(batches: Sequence[AnyBatch]) -> int:
     """Return how many bodies may overtake each other: where a time occurs twice, the later sample wins."""
-    series = {(batch.stream.name, batch.subject_id, batch.sensor_id) for batch in batches}
-    is_each_once = len(series) == len(batches)
-    return IN_FLIGHT if is_each_once and all(np.all(np.diff(b.t_ns) > 0) for b in batches) else 1
+    series = [(batch.stream.name, *series) for batch in batches for series in batch.series]
+    is_each_once = len(set(series)) == len(series)
+    return IN_FLIGHT if is_each_once and all(map(_has_each_time_once, batches)) else 1
+
+
+def _has_each_time_once(batch: AnyBatch) -> bool:
+    if isinstance(batch, Batch):
+        return bool(np.all(np.diff(batch.t_ns) > 0))
+    return len(np.unique(np.column_stack([batch.index, batch.t_ns]), axis=0)) == len(batch)
 
 
 def _sent(
@@ -372,18 +378,19 @@ def _sent(
             yield waiting.popleft().result()
 
 
-def _rejection(batches: Sequence[Batch], rejected: Sequence[Rejected]) -> RejectedSamplesError:
-    named = "; ".join(
-        f"{batches[k].stream.name} of {batches[k].subject_id}, sensor {batches[k].sensor_id}, time "
-        f"{int(batches[k].t_ns[row])} ns: {reason}"
-        for k, row, reason in rejected[:_NAMED_REJECTED]
-    )
+def _rejection(batches: Sequence[AnyBatch], rejected: Sequence[Rejected]) -> RejectedSamplesError:
+    named = "; ".join(f"{_told(batches[k], row)}: {reason}" for k, row, reason in rejected[:_NAMED_REJECTED])
     others = f"; and {len(rejected) - _NAMED_REJECTED} more" if len(rejected) > _NAMED_REJECTED else ""
     return RejectedSamplesError(
         f"{len(rejected)} of {sum(map(len, batches))} samples were refused by InfluxDB for ever, the others "
         f"are stored ({named}{others})",
         tuple(rejected),
     )
+
+
+def _told(batch: AnyBatch, row: int) -> str:
+    subject_id, sensor_id = whose(batch, row)
+    return f"{batch.stream.name} of {subject_id}, sensor {sensor_id}, time {int(batch.t_ns[row])} ns"
 
 
 def _series_among(streams: Mapping[str, Stream], keys: Sequence[str]) -> Iterator[Series]:

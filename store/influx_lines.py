@@ -21,7 +21,7 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from store.streams import Column, Stream
-from store.timeseries import Batch
+from store.timeseries import AnyBatch
 
 SUBJECT, SENSOR, MISSING = "subject", "sensor", "missing"
 """The tags, and the field that names missing columns."""
@@ -80,14 +80,12 @@ def joined(parts: Sequence[Lines]) -> Lines:
     )
 
 
-def lines_of(batch: Batch, position: int, start: int, stop: int) -> Lines:
+def lines_of(batch: AnyBatch, position: int, start: int, stop: int) -> Lines:
     """Encode samples `start` to `stop` of the batch at `position` of a write."""
     rows = slice(start, stop)
     values = {name: _arrow_of(column, batch.values[name][rows]) for name, column in _columns(batch.stream)}
-    # Tags in the order of the alphabet: the server would sort those of each line again.
-    head = f"{batch.stream.name},{SENSOR}={tag_of(batch.sensor_id)},{SUBJECT}={tag_of(batch.subject_id)}"
     incomplete = {name: array for name, array in values.items() if array.null_count}
-    pieces: list[Any] = [f"{head} {MISSING}=" + ("" if incomplete else '""')]
+    pieces: list[Any] = [_heads(batch, rows), f" {MISSING}=" + ("" if incomplete else '""')]
     if incomplete:
         pieces.append(_names_of_missing(incomplete))
     for name, column in _columns(batch.stream):
@@ -99,7 +97,18 @@ def lines_of(batch: Batch, position: int, start: int, stop: int) -> Lines:
     return Lines(lines.buffers()[2].to_pybytes()[: offsets[-1]], offsets[1:], origin)
 
 
-def row_bytes(batch: Batch) -> int:
+def _heads(batch: AnyBatch, rows: slice) -> Any:  # noqa: ANN401 - an Arrow array, or the text of all rows
+    """Return how lines begin, the tags in the order of the alphabet: the server would sort those of each."""
+    heads = [
+        f"{batch.stream.name},{SENSOR}={tag_of(sensor_id)},{SUBJECT}={tag_of(subject_id)}"
+        for subject_id, sensor_id in batch.series
+    ]
+    if len(heads) == 1:
+        return heads[0]
+    return _arrow.array(heads, _arrow.large_string()).take(_arrow.array(batch.index[rows]))
+
+
+def row_bytes(batch: AnyBatch) -> int:
     """Return about how long the line of a sample of this batch is, for the longest of its texts."""
     widths = [
         max((len(value) for value in batch.values[column.name]), default=0)

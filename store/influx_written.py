@@ -11,7 +11,7 @@ import numpy as np
 
 from store.influx_lines import FIRST_NS, SENSOR, SUBJECT, identifier_of, tag_of
 from store.ledger_digest import NS_PER_HOUR
-from store.timeseries import Batch
+from store.timeseries import AnyBatch
 from store.units import NS_PER_S
 from store.written import Written, by_subject
 
@@ -23,18 +23,20 @@ _STREAM, _MARK = "stream", "mark"
 _DAY_NS = 24 * NS_PER_HOUR
 
 
-def note_of(batches: Sequence[Batch], now_ns: int) -> bytes:
+def note_of(batches: Sequence[AnyBatch], now_ns: int) -> bytes:
     """Return the lines that note a write; empty if nothing of it is as measured."""
     lines: list[str] = []
     for batch in batches:
         if batch.stream.family == "raw":
-            head = (
-                f"{WRITTEN},{SENSOR}={tag_of(batch.sensor_id)},{_STREAM}={batch.stream.name},"
-                f"{SUBJECT}={tag_of(batch.subject_id)} {_MARK}={now_ns}i "
-            )
-            days = np.unique(batch.t_ns // _DAY_NS).tolist()
-            lines.extend(f"{head}{max(day * _DAY_NS, FIRST_NS)}" for day in days)
+            days = np.unique(np.column_stack([batch.index, batch.t_ns // _DAY_NS]), axis=0).tolist()
+            lines.extend(_note(batch, number, day, now_ns) for number, day in days)
     return "\n".join(lines).encode()
+
+
+def _note(batch: AnyBatch, number: int, day: int, now_ns: int) -> str:
+    subject_id, sensor_id = batch.series[number]
+    tags = f"{SENSOR}={tag_of(sensor_id)},{_STREAM}={batch.stream.name},{SUBJECT}={tag_of(subject_id)}"
+    return f"{WRITTEN},{tags} {_MARK}={now_ns}i {max(day * _DAY_NS, FIRST_NS)}"
 
 
 def query_of(mark: int, streams: Collection[str], subject_id: str | None) -> tuple[str, dict[str, str | int]]:

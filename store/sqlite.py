@@ -19,8 +19,11 @@ from store.sqlite_layout import bring_up_to_date, keep_before_migrating
 from store.sqlite_reading import SQL_TYPES, SqliteReader, existing_columns, table_of
 from store.sqlite_written import note_written
 from store.streams import STREAMS, DType, Stream
-from store.timeseries import Batch, check_computed
+from store.timeseries import AnyBatch, SeriesName, check_computed
 from store.wal import switch_to_wal
+
+_Written = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Number of its series, and time, of each sample."""
 
 
 class SqliteTimeSeries(SqliteReader):
@@ -64,7 +67,7 @@ class SqliteTimeSeries(SqliteReader):
             for stream in STREAMS.values():
                 self._prepare(stream)
 
-    def write(self, batches: Sequence[Batch]) -> int:
+    def write(self, batches: Sequence[AnyBatch]) -> int:
         """Write all of `batches` or none of them; durable when it returns. Return the number of samples.
 
         Raises
@@ -74,8 +77,15 @@ class SqliteTimeSeries(SqliteReader):
         """
         try:
             with self._writing() as writer:
+                measured: list[_Written] = []
                 for stream in dict.fromkeys(batch.stream for batch in batches):
-                    self._insert(writer, stream, [batch for batch in batches if batch.stream == stream])
+                    self._prepare(stream)
+                    of_stream = [batch for batch in batches if batch.stream == stream and len(batch)]
+                    if of_stream:
+                        written = self._insert(writer, stream, of_stream)
+                        measured += [written] if stream.family == "raw" else []
+                if measured:
+                    note_written(writer, *map(_joined, zip(*measured, strict=True)))
         except SqlError as error:
             raise StoreUnavailableError(
                 f"{sum(map(len, batches))} samples were not written to {self._path}: {error}"
@@ -162,20 +172,14 @@ class SqliteTimeSeries(SqliteReader):
         )
         self._ready.add(stream.name)
 
-    def _insert(self, writer: SqliteConnection, stream: Stream, batches: Sequence[Batch]) -> None:
+    def _insert(self, writer: SqliteConnection, stream: Stream, batches: Sequence[AnyBatch]) -> _Written:
         """Insert all that is new of one stream by one statement: of many sensors, each sends a little."""
-        self._prepare(stream)
-        filled = [batch for batch in batches if len(batch)]
-        if not filled:
-            return
         names = ["series_id", "t_ns", *stream.column_names()]
-        ids = [self._series_id(writer, each) for each in filled]
-        columns: list[tuple[DType, NDArray[Any]]] = [
-            ("int64", np.repeat(ids, [len(each) for each in filled])),
-            ("int64", np.concatenate([batch.t_ns for batch in filled])),
-        ]
+        series_ids = _joined([self._series_ids(writer, batch) for batch in batches])
+        t_ns = _joined([batch.t_ns for batch in batches])
+        columns: list[tuple[DType, NDArray[Any]]] = [("int64", series_ids), ("int64", t_ns)]
         columns.extend(
-            (column.dtype, np.concatenate([batch.values[column.name] for batch in filled]))
+            (column.dtype, _joined([batch.values[column.name] for batch in batches]))
             for column in stream.columns
         )
         writer.execute_many(
@@ -183,11 +187,15 @@ class SqliteTimeSeries(SqliteReader):
             f"VALUES ({', '.join('?' * len(names))})",
             columns,
         )
-        if stream.family == "raw":
-            note_written(writer, ids, [batch.t_ns for batch in filled])
+        return series_ids, t_ns
 
-    def _series_id(self, writer: SqliteConnection, batch: Batch) -> int:
-        key = (batch.stream.name, batch.subject_id, batch.sensor_id)
+    def _series_ids(self, writer: SqliteConnection, batch: AnyBatch) -> NDArray[np.int64]:
+        """Return the number of each sample's series."""
+        ids = [self._series_id(writer, batch.stream, series) for series in batch.series]
+        return np.array(ids, np.int64)[batch.index]
+
+    def _series_id(self, writer: SqliteConnection, stream: Stream, series: SeriesName) -> int:
+        key = (stream.name, *series)
         if key not in self._series:
             writer.execute_many(
                 "INSERT OR IGNORE INTO series (stream, subject_id, sensor_id) VALUES (?, ?, ?)",
@@ -196,6 +204,10 @@ class SqliteTimeSeries(SqliteReader):
             query = "SELECT series_id FROM series WHERE stream = ? AND subject_id = ? AND sensor_id = ?"
             self._series[key] = int(writer.rows(query, key)[0][0])
         return self._series[key]
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _erased(writer: SqliteConnection, name: str, series_id: int) -> int:

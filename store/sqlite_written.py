@@ -1,6 +1,6 @@
 """The embedded store's note of which hours were written to, in the transaction that writes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,9 @@ from store.sqlite_connection import SqliteConnection
 from store.written import Written, by_subject
 
 
-def note_written(
-    writer: SqliteConnection, series_ids: Sequence[int], times_ns: Sequence[NDArray[np.int64]]
-) -> None:
-    """Note, inside the transaction of the caller, that samples of some series are written."""
-    series = np.repeat(np.asarray(series_ids, np.int64), [len(each) for each in times_ns])
-    hours = np.concatenate(times_ns) // NS_PER_HOUR
+def note_written(writer: SqliteConnection, series_ids: NDArray[np.int64], t_ns: NDArray[np.int64]) -> None:
+    """Note, inside the transaction of the caller, that samples are written: their series and times."""
+    series, hours = series_ids, t_ns // NS_PER_HOUR
     order = np.lexsort((hours, series))
     series, hours = series[order], hours[order]
     is_new = np.r_[True, (series[1:] != series[:-1]) | (hours[1:] != hours[:-1])]

@@ -1,9 +1,9 @@
 """What a store of samples must do: the protocol that every implementation and its users share."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,9 @@ from store.written import Written
 NO_SENSOR = "-"
 """Sensor of samples that no single sensor made, such as features of a night."""
 
-SMALL = 16
-"""Live sensors send a sample or two: up to so many, Python's own numbers are quicker than numpy's."""
+SeriesName = tuple[str, str]
+"""Subject and sensor id."""
 
-_INFINITE = frozenset({np.inf, -np.inf})
 _NUMPY_DTYPES: dict[DType, Any] = {"float64": np.float64, "int64": np.int64, "utf8": object, "binary": object}
 
 
@@ -44,42 +43,112 @@ class Batch:
 
     def __post_init__(self) -> None:
         t_ns = np.ascontiguousarray(self.t_ns, dtype=np.int64)
-        if set(self.values) != set(self.stream.column_names()):
-            raise DataError(
-                f"Samples of {self.stream.name} for {self.subject_id} have the columns "
-                f"{sorted(self.values)}; needed are {sorted(self.stream.column_names())}"
-            )
-        values = {c.name: _checked(self, c.name, c.dtype, len(t_ns)) for c in self.stream.columns}
+        object.__setattr__(self, "values", _checked(self, len(t_ns)))
         object.__setattr__(self, "t_ns", t_ns)
-        object.__setattr__(self, "values", values)
 
     def __len__(self) -> int:
         return len(self.t_ns)
 
+    @property
+    def series(self) -> tuple[SeriesName, ...]:
+        """Subject and sensor id, as the only one: what a store needs to know, as of `MixedBatch`."""
+        return ((self.subject_id, self.sensor_id),)
 
-def part_of(batch: Batch, rows: slice | NDArray[np.bool_]) -> Batch:
-    """Return some samples of a batch."""
-    values = {name: array[rows] for name, array in batch.values.items()}
-    return Batch(batch.stream, batch.subject_id, batch.sensor_id, batch.t_ns[rows], values)
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """Position in `series` of each sample's."""
+        return np.zeros(len(self.t_ns), np.int64)
 
 
-def _checked(batch: Batch, name: str, dtype: DType, length: int) -> NDArray[Any]:
+@dataclass(frozen=True)
+class MixedBatch:
+    """Samples of one stream, of any number of subjects and sensors: what many wearables sent in a moment.
+
+    Attributes
+    ----------
+    stream : Stream
+    series : tuple of (str, str)
+        Subject and sensor ids, each pair once.
+    index : (n,) int64
+        Position in `series` of each sample's.
+    t_ns : (n,) int64
+        Nanoseconds UTC, in any order; a repeated time of the same series replaces.
+    values : mapping of column name to (n,) array
+        As of `Batch`.
+    """
+
+    stream: Stream
+    series: tuple[SeriesName, ...]
+    index: NDArray[np.int64] = field(repr=False)
+    t_ns: NDArray[np.int64]
+    values: Mapping[str, NDArray[Any]] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        t_ns = np.ascontiguousarray(self.t_ns, dtype=np.int64)
+        if self.index.shape != t_ns.shape:
+            raise DataError(
+                f"{self.stream.name}: {self.index.shape} positions of series for {len(t_ns)} times"
+            )
+        object.__setattr__(self, "values", _checked(self, len(t_ns)))
+        object.__setattr__(self, "t_ns", t_ns)
+
+    def __len__(self) -> int:
+        return len(self.t_ns)
+
+    def by_series(self) -> Iterator[Batch]:
+        """Yield the samples of each series by themselves."""
+        for number, (subject_id, sensor_id) in enumerate(self.series):
+            rows = self.index == number
+            values = {name: array[rows] for name, array in self.values.items()}
+            yield Batch(self.stream, subject_id, sensor_id, self.t_ns[rows], values)
+
+
+AnyBatch = Batch | MixedBatch
+_Some = TypeVar("_Some", bound=AnyBatch)
+
+
+def whose(batch: AnyBatch, row: int) -> SeriesName:
+    """Return subject and sensor of a sample of a batch."""
+    return batch.series[int(batch.index[row])]
+
+
+def part_of(batch: _Some, rows: slice | NDArray[np.bool_]) -> _Some:
+    """Return some samples of a batch, and of the series those that have any."""
+    some: dict[str, Any] = {"t_ns": batch.t_ns[rows]}
+    some["values"] = {name: array[rows] for name, array in batch.values.items()}
+    if isinstance(batch, MixedBatch):
+        held, some["index"] = np.unique(batch.index[rows], return_inverse=True)
+        numbers: list[int] = held.tolist()
+        some["series"] = tuple(batch.series[number] for number in numbers)
+    return replace(batch, **some)
+
+
+def _checked(batch: AnyBatch, length: int) -> Mapping[str, NDArray[Any]]:
+    if set(batch.values) != set(batch.stream.column_names()):
+        raise DataError(
+            f"Samples of {batch.stream.name} for {_names(batch)} have the columns "
+            f"{sorted(batch.values)}; needed are {sorted(batch.stream.column_names())}"
+        )
+    return {c.name: _checked_column(batch, c.name, c.dtype, length) for c in batch.stream.columns}
+
+
+def _checked_column(batch: AnyBatch, name: str, dtype: DType, length: int) -> NDArray[Any]:
     array = np.asarray(batch.values[name], dtype=_NUMPY_DTYPES[dtype])
     if array.shape != (length,):
         raise DataError(
-            f"{name} of {batch.stream.name} for {batch.subject_id}: {array.shape} for {length} times"
+            f"{name} of {batch.stream.name} for {_names(batch)}: {array.shape} for {length} times"
         )
     if dtype != "float64":
         return array
-    if _holds_infinity(array):
-        raise DataError(f"{name} of {batch.stream.name} for {batch.subject_id} is infinite; needed: finite")
+    if np.isinf(array).any():
+        row = int(np.flatnonzero(np.isinf(array))[0])
+        subject_id, _ = whose(batch, row)
+        raise DataError(f"{name} of {batch.stream.name} for {subject_id} is infinite; needed: finite")
     return array + 0.0  # SQLite keeps no negative zero, so nobody does
 
 
-def _holds_infinity(array: NDArray[np.float64]) -> bool:
-    if len(array) > SMALL:
-        return bool(np.isinf(array).any())
-    return not _INFINITE.isdisjoint(array.tolist())
+def _names(batch: AnyBatch) -> str:
+    return ", ".join(dict.fromkeys(subject_id for subject_id, _ in batch.series))
 
 
 @dataclass(frozen=True)
@@ -217,7 +286,7 @@ class TimeSeriesStore(SampleSource, Protocol):
     InfluxDB has no transactions, so nobody may rely on that.)
     """
 
-    def write(self, batches: Sequence[Batch]) -> int:
+    def write(self, batches: Sequence[AnyBatch]) -> int:
         """Write `batches`; durable when it returns. Return the number of samples.
 
         After an error any part may be stored, and writing all of it again is safe. Writing nothing only asks

@@ -17,7 +17,7 @@ from ingest.spool import Spool
 from store.clock import VirtualClock
 from store.ledger_digest import HourCounters, sample_digest, total_of
 from store.streams import STREAMS
-from store.timeseries import Batch
+from store.timeseries import AnyBatch, whose
 from store.units import NS_PER_S
 from tests.faulty_disk import FaultyDisk, faulty_disk, image
 
@@ -30,10 +30,10 @@ class MemoryStore:
     """Samples in memory, and at which step of the spool's disk each was written."""
 
     def __init__(self, disk: FaultyDisk | None = None) -> None:
-        self.writes: list[tuple[int, Sequence[Batch]]] = []
+        self.writes: list[tuple[int, Sequence[AnyBatch]]] = []
         self._disk = disk
 
-    def write(self, batches: Sequence[Batch]) -> int:
+    def write(self, batches: Sequence[AnyBatch]) -> int:
         self.writes.append((len(self._disk.steps) if self._disk else 0, batches))
         return sum(map(len, batches))
 
@@ -46,9 +46,12 @@ class MemoryStore:
     def rows(self, stream: str, sensor: str) -> dict[int, tuple[object, ...]]:
         found: dict[int, tuple[object, ...]] = {}
         for batch in (b for _, batches in self.writes for b in batches):
-            if (batch.stream.name, batch.sensor_id) == (stream, sensor):
-                columns = [batch.values[name].tolist() for name in batch.stream.column_names()]
-                found.update(zip(batch.t_ns.tolist(), zip(*columns, strict=True), strict=True))
+            columns = [batch.values[name].tolist() for name in batch.stream.column_names()]
+            for row, (t_ns, values) in enumerate(
+                zip(batch.t_ns.tolist(), zip(*columns, strict=True), strict=True)
+            ):
+                if (batch.stream.name, whose(batch, row)[1]) == (stream, sensor):
+                    found[t_ns] = values
         return dict(sorted(found.items()))
 
 

@@ -10,7 +10,7 @@ from store.streams import STEP_COUNT
 
 def read_steps(record: Record) -> Reading:
     """Return the step counter; only the next one tells how many steps were made."""
-    return Reading(count=Count(STEP_COUNT, decode_steps(record.payload)))
+    return Reading(counter=Count(STEP_COUNT, decode_steps(record.payload)))
 
 
 def read_motion(record: Record) -> Reading:

@@ -1,6 +1,7 @@
 """What one record says, before anything is known about the records around it."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,8 +75,7 @@ class Pulses:
     values: tuple[Values, ...]
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """What one record says; any part may be empty.
 
     Attributes
@@ -89,7 +89,7 @@ class Reading:
     motion : Motion or None
         Becomes activity epochs, and a waveform where those are kept.
     pulses : Pulses or None
-    count : Count or None
+    counter : Count or None
         Becomes a difference to the count before.
     waveform : tuple of Values
         Rows of `WAVEFORM` at arrival, kept only where asked.
@@ -100,5 +100,5 @@ class Reading:
     timed: tuple[Timed, ...] = ()
     motion: Motion | None = None
     pulses: Pulses | None = None
-    count: Count | None = None
+    counter: Count | None = None
     waveform: tuple[Values, ...] = ()

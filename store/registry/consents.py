@@ -49,11 +49,11 @@ class Agreed:
         self.version = version
         self.decided = {subject_id: tuple(history) for subject_id, history in decided.items()}
         self._spans: dict[tuple[str, str], Spans] = {}
+        self._to_all = frozenset(who for who, history in self.decided.items() if _is_to_all(history))
 
     def agrees_to_all(self, subject_id: str) -> bool:
         """Say whether someone agreed to everything once and never took anything back."""
-        history = self.decided.get(subject_id, ())
-        return bool(history) and all(each.is_granted for each in history) and history[0].stream == ALL
+        return subject_id in self._to_all
 
     def allows(self, subject_id: str, stream: str, at_ns: int) -> bool:
         """Say whether a stream may be kept that arrives at a time; without any decision it may not."""
@@ -75,6 +75,9 @@ class Agreed:
         if key not in self._spans:
             self._spans[key] = given_spans(self.decided.get(subject_id, ()), [stream])
         return self._spans[key]
+
+
+_VERSION = sa.select(sa.func.coalesce(sa.func.max(schema.consent.c.consent_id), 0), sa.func.count())
 
 
 class Consents:
@@ -112,10 +115,8 @@ class Consents:
 
     def agreed(self, before: Agreed | None = None) -> Agreed:
         """Return what everybody has decided so far; `before` itself if nothing was decided since."""
-        c = schema.consent.c
-        newest = sa.select(sa.func.coalesce(sa.func.max(c.consent_id), 0), sa.func.count())
         with self._engine.connect() as connection:
-            version = tuple(connection.execute(newest).one())
+            version = tuple(connection.execute(_VERSION).one())
             if before is not None and before.version == version:
                 return before
             return Agreed(histories(connection), version)
@@ -183,6 +184,10 @@ def given_spans(history: Sequence[Consent], streams: Sequence[str] = tuple(STREA
                 spans.append((since_ns, at_ns))
             since_ns = None
     return spans if since_ns is None else [*spans, (since_ns, NEVER_NS)]
+
+
+def _is_to_all(history: Sequence[Consent]) -> bool:
+    return bool(history) and all(each.is_granted for each in history) and history[0].stream == ALL
 
 
 def _is_given(stream: str, decided: Mapping[str, bool], *, otherwise: bool) -> bool:

@@ -20,7 +20,7 @@ from store.errors import DataError, HomeError, StoreUnavailableError
 from store.sqlite import SqliteTimeSeries
 from store.sqlite_layout import LAYOUT
 from store.streams import BATTERY, HEART_RATE, LINK_STATE, RR_INTERVAL, Column, Stream
-from store.timeseries import Batch, TimeSeriesStore
+from store.timeseries import Batch, MixedBatch, TimeSeriesStore, part_of, whose
 
 Opener = Callable[[], TimeSeriesStore]
 EXAMPLE = itertools.count()
@@ -111,6 +111,47 @@ def test_an_empty_interval_holds_nothing(store, span):
     store.write([rr([30, 10, 20], [3, 1, 2])])
     assert len(store.read(RR_INTERVAL, "S1", *span)) == 0
     assert store.count(RR_INTERVAL, "S1", *span) == 0
+
+
+def mixed(samples: list[tuple[str, str, int, float]]) -> MixedBatch:
+    """Return battery levels as (subject, sensor, time, level)."""
+    series = list(dict.fromkeys((subject, sensor) for subject, sensor, _, _ in samples))
+    return MixedBatch(
+        BATTERY,
+        tuple(series),
+        np.array([series.index((subject, sensor)) for subject, sensor, _, _ in samples]),
+        np.array([t_ns for _, _, t_ns, _ in samples], np.int64),
+        {"level_pct": np.array([level for *_, level in samples])},
+    )
+
+
+def test_samples_of_many_series_in_one_batch_are_those_of_each(store):
+    store.write([rr([7], [7]), Batch(BATTERY, "S2", "B", np.array([7]), {"level_pct": np.array([70.0])})])
+    sent = [("S1", "A", 10, 1.0), ("Zoë", "é, 1", 9, np.nan), ("S2", "B", 10, 2.0), ("S1", "C", 10, 3.0)]
+    assert store.write([mixed([*sent, ("S2", "B", 7, 4.0), ("S1", "A", 10, 5.0)]), rr([8], [8])]) == 7
+    found = store.read(BATTERY, "S1")
+    assert (found.t_ns.tolist(), found.sensors, found["level_pct"].tolist()) == ([10, 10], ("A", "C"), [5, 3])
+    assert store.read(BATTERY, "S2")["level_pct"].tolist() == [4, 2]
+    assert np.isnan(store.read(BATTERY, "Zoë", sensor_id="é, 1")["level_pct"]).tolist() == [True]
+    assert store.read(RR_INTERVAL, "S1")["rr_ms"].tolist() == [7, 8]
+    days = {
+        who: touched[:, 0].tolist() for who, touched in store.written_since(0, [BATTERY]).stretches.items()
+    }
+    assert days == {"S1": [0] * len(days["S1"]), "S2": [0], "Zoë": [0]}
+
+
+def test_part_of_many_series_names_those_that_are_left(store):
+    sent = mixed([("S1", "A", 10, 1.0), ("S2", "B", 20, 2.0), ("S3", "C", 30, 3.0), ("S1", "A", 40, 4.0)])
+    part = part_of(sent, np.array([False, False, True, True]))
+    assert [whose(part, row) for row in range(2)] == [("S3", "C"), ("S1", "A")]
+    store.write([part, part_of(sent, slice(0, 0))])
+    assert [each.subject_id for each in store.series()] == ["S1", "S3"]
+    assert store.read(BATTERY, "S1").t_ns.tolist() == [40]
+
+
+def test_of_many_series_what_is_infinite_is_named(store):
+    with pytest.raises(DataError, match="level_pct of battery for S2 is infinite"):
+        store.write([mixed([("S1", "A", 1, 1.0), ("S2", "B", 1, np.inf)])])
 
 
 def test_the_widest_interval_holds_everything(store):
@@ -306,16 +347,19 @@ def test_the_embedded_store_shows_whole_writes_only(tmp_path):
     assert all(count % 1000 == 0 for count in seen)
 
 
-@pytest.mark.parametrize("is_one_batch", [True, False])
-def test_of_a_time_that_occurs_twice_in_one_write_the_later_sample_wins(store, monkeypatch, is_one_batch):
+@pytest.mark.parametrize("shape", ["many batches", "one batch", "one of many series"])
+def test_of_a_time_that_occurs_twice_in_one_write_the_later_sample_wins(store, monkeypatch, shape):
     """Also where a write is many requests, of which some are on their way at the same time."""
     monkeypatch.setattr("store.influx.BODY_ROWS", 50)
     pairs = [[rr(list(range(k, k + 50)), [twin] * 50) for twin in (1.0, 2.0)] for k in range(0, 2000, 50)]
     batches = [batch for pair in pairs for batch in pair]
-    if is_one_batch:
-        t_ns = np.concatenate([batch.t_ns for batch in batches])
-        values = np.concatenate([batch.values["rr_ms"] for batch in batches])
-        batches = [Batch(RR_INTERVAL, "S1", "A", t_ns, {"rr_ms": values})]
+    t_ns = np.concatenate([batch.t_ns for batch in batches])
+    values = {"rr_ms": np.concatenate([batch.values["rr_ms"] for batch in batches])}
+    if shape == "one batch":
+        batches = [Batch(RR_INTERVAL, "S1", "A", t_ns, values)]
+    elif shape == "one of many series":
+        series = (("S2", "A"), ("S1", "A"))
+        batches = [MixedBatch(RR_INTERVAL, series, np.ones(len(t_ns), np.int64), t_ns, values)]
     store.write(batches)
     assert store.read(RR_INTERVAL, "S1")["rr_ms"].tolist() == [2.0] * 2000
 

@@ -22,7 +22,7 @@ from store.influx_errors import Refusal, refusal_of
 from store.influx_lines import lines_of
 from store.influx_tables import BrokenOffError, columns_of
 from store.streams import HEART_RATE, LINK_STATE, RR_INTERVAL, WAVEFORM, Column, Stream
-from store.timeseries import Batch
+from store.timeseries import Batch, MixedBatch
 from store.units import NS_PER_S
 from tests.influxd import OwnInfluxServer, needed_binary
 
@@ -98,6 +98,17 @@ def test_a_frame_longer_than_influx_takes_is_refused_alone(store):
         store.write([Batch(WAVEFORM, "S1", "A", np.array([1, 2, 3]), {**values, "frame": frames})])
     assert [row for _, row, _ in caught.value.rejected] == [1]
     assert store.read(WAVEFORM, "S1")["frame"].tolist() == [frames[0], frames[2]]
+
+
+def test_of_many_sensors_the_refused_sample_is_named_with_its_own(store):
+    values = {"signal": np.array(["ecg_uv"] * 3, object), "rate_hz": np.ones(3), "sample_count": np.ones(3)}
+    values["frame"] = np.array([b"a", b"\x00" * (1 << 20), b"c"], object)
+    series = (("S1", "A"), ("S2", "B"))
+    sent = MixedBatch(WAVEFORM, series, np.array([0, 1, 1]), np.arange(1, 4), values)
+    with pytest.raises(RejectedSamplesError, match=r"waveform of S2, sensor B, time 2 ns: .*long") as caught:
+        store.write([rr([1], [1]), sent])
+    assert [(k, row) for k, row, _ in caught.value.rejected] == [(1, 1)]
+    assert store.read(WAVEFORM, "S2")["frame"].tolist() == [b"c"]
 
 
 def test_an_answer_about_something_else_is_no_refusal_of_lines():

@@ -5,7 +5,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -192,7 +191,7 @@ def test_samples_the_server_never_takes_are_kept_aside_with_their_bytes(influx, 
         for k, record in enumerate(beats(0, 20)):
             behind_ns = 20 * 365 * 86400 * NS_PER_S if 5 <= k < 10 else 0
             arrived_ns = now_ns + record.wall_ns - START_NS - behind_ns
-            thread.spool.put(replace(record, wall_ns=arrived_ns))
+            thread.spool.put(record._replace(wall_ns=arrived_ns))
         thread.spool.flush()
         wait_until(thread.spool.is_empty)
         aside = thread.spool.quarantined()

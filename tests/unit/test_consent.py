@@ -90,6 +90,22 @@ def test_a_withdrawn_stream_is_neither_spooled_nor_stored_and_the_others_go_on(
     assert spool.is_empty()
 
 
+def test_who_withdrew_does_not_keep_back_what_others_sent_in_the_same_moment(
+    spool, gate, registry, store, clock
+):
+    registry.people.add_subject("S2", "UTC")
+    gate.refresh()
+    for _ in range(5):
+        clock.advance_to(clock.now_ns() + NS_PER_S)
+        at = clock.now_ns(), clock.monotonic_ns()
+        for subject_id in ("S1", "S2"):
+            spool.put(Record("heart_rate_measurement", subject_id, f"of {subject_id}", *at, PACKET))
+    withdraw(registry)
+    drain(spool, store, clock, gate)
+    assert {series.subject_id for series in store.series()} == {"S2"}
+    assert store.count(HEART_RATE, "S2") == 5
+
+
 def test_what_arrived_before_the_news_of_a_withdrawal_is_not_stored(spool, gate, registry, store, clock):
     put(spool, clock, 3)
     withdraw(registry)

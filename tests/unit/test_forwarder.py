@@ -14,7 +14,7 @@ from store.clock import VirtualClock
 from store.errors import DataError, HomeError, RejectedSamplesError, StoreUnavailableError
 from store.ledger_digest import NS_PER_HOUR, sample_digest, total_of
 from store.streams import RR_INTERVAL
-from store.timeseries import Batch
+from store.timeseries import AnyBatch, whose
 from store.units import NS_PER_S
 
 START_NS = 1_767_643_200 * NS_PER_S
@@ -34,7 +34,7 @@ class FakeStore:
         self.writes = 0
         self.wrote = threading.Event()
 
-    def write(self, batches: Sequence[Batch]) -> int:
+    def write(self, batches: Sequence[AnyBatch]) -> int:
         if self.failures and not self.fails_after_writing:
             raise self.failures.pop(0)
         bad = [
@@ -54,14 +54,15 @@ class FakeStore:
             raise self.failures.pop(0)
         return sum(map(len, batches))
 
-    def _keep(self, batches: Sequence[Batch], bad: list[tuple[int, int, str]]) -> None:
+    def _keep(self, batches: Sequence[AnyBatch], bad: list[tuple[int, int, str]]) -> None:
         dropped = {(number, row) for number, row, _ in bad}
         for number, batch in enumerate(batches):
-            held = self.samples.setdefault((batch.stream.name, batch.subject_id, batch.sensor_id), {})
             # As text, so that missing values compare equal.
             columns = [map(str, batch.values[name].tolist()) for name in batch.stream.column_names()]
             rows = zip(batch.t_ns.tolist(), zip(*columns, strict=True), strict=True)
-            held.update(kept for row, kept in enumerate(rows) if (number, row) not in dropped)
+            for row, (t_ns, values) in enumerate(rows):
+                if (number, row) not in dropped:
+                    self.samples.setdefault((batch.stream.name, *whose(batch, row)), {})[t_ns] = values
 
     def times(self, stream: str, sensor: str = "AA") -> list[int]:
         return sorted(self.samples.get((stream, "S1", sensor), {}))

@@ -26,7 +26,7 @@ from ingest.records import Kind, LinkState, Record, link_payload
 from ingest.samples import Folded, SampleFold, SensorState, values_in
 from ingest.settlement import Settlement, Settler
 from store.ledger_digest import sample_digest
-from store.timeseries import Batch
+from store.timeseries import AnyBatch, whose
 from store.units import NS_PER_MS, NS_PER_S
 
 START_NS = 1_767_643_200 * NS_PER_S  # 2026-01-05T20:00:00Z, the beginning of a five-minute slot
@@ -93,12 +93,11 @@ def fold_all(records: Sequence[Record], *, keep_waveforms: bool = False) -> Stor
     return stored
 
 
-def write(batches: Sequence[Batch], stored: Stored) -> None:
+def write(batches: Sequence[AnyBatch], stored: Stored) -> None:
     for batch in batches:
-        key = (batch.stream.name, batch.subject_id, batch.sensor_id)
         columns = [batch.values[name].tolist() for name in batch.stream.column_names()]
-        for t_ns, *values in zip(batch.t_ns.tolist(), *columns, strict=True):
-            stored.setdefault(key, {})[t_ns] = tuple(map(str, values))
+        for row, (t_ns, *values) in enumerate(zip(batch.t_ns.tolist(), *columns, strict=True)):
+            stored.setdefault((batch.stream.name, *whose(batch, row)), {})[t_ns] = tuple(map(str, values))
 
 
 def story() -> list[Record]:
@@ -153,12 +152,13 @@ def acknowledge(settlement: Settlement, left: dict[int, Record], states: dict, c
         counted[stream, subject, sensor, t_ns, digest] += 1
 
 
-def digests_of(batches: Sequence[Batch]) -> Counter:
+def digests_of(batches: Sequence[AnyBatch]) -> Counter:
     found: Counter = Counter()
     for batch in batches:
-        key = (batch.stream.name, batch.subject_id, batch.sensor_id)
         digests = sample_digest(batch.stream, batch.t_ns, batch.values).tolist()
-        found.update((*key, t_ns, d) for t_ns, d in zip(batch.t_ns.tolist(), digests, strict=True))
+        for row, (t_ns, digest) in enumerate(zip(batch.t_ns.tolist(), digests, strict=True)):
+            subject, sensor = whose(batch, row)
+            found[batch.stream.name, subject, sensor, t_ns, digest] += 1
     return found
 
 

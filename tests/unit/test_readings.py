@@ -250,7 +250,7 @@ def test_infinitimes_clock_with_a_zone_is_understood():
 
 
 def test_steps_are_a_count():
-    assert said("pinetime_steps", bytes.fromhex("e8030000")) == Reading(count=Count(STEP_COUNT, 1000))
+    assert said("pinetime_steps", bytes.fromhex("e8030000")) == Reading(counter=Count(STEP_COUNT, 1000))
 
 
 def test_motion_is_in_g():

@@ -9,6 +9,7 @@ from ingest.records import Kind, LinkState, Record, link_payload
 from ingest.rows import SourcedBatch
 from ingest.samples import Folded, SampleFold, SensorState, values_in
 from store.errors import DataError
+from store.timeseries import whose
 from store.units import NS_PER_S
 
 START_NS = 1_767_643_200 * NS_PER_S
@@ -32,9 +33,9 @@ def link(state: LinkState, second: float, sensor: str = "AA") -> Record:
 def rows_of(batches: list[SourcedBatch], rows: Rows | None = None) -> Rows:
     rows = {} if rows is None else rows
     for batch in (sourced.batch for sourced in batches):
-        key = (batch.stream.name, batch.subject_id, batch.sensor_id)
         columns = [batch.values[name].tolist() for name in batch.stream.column_names()]
-        for t_ns, values in zip(batch.t_ns.tolist(), zip(*columns, strict=True), strict=True):
+        for row, (t_ns, *values) in enumerate(zip(batch.t_ns.tolist(), *columns, strict=True)):
+            key = (batch.stream.name, *whose(batch, row))
             rows.setdefault(key, {})[t_ns] = tuple(str(value) for value in values)
     return rows
 

@@ -4,13 +4,14 @@ import stat
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ingest import spool as spool_module
+from ingest.arrivals import Arrivals
+from ingest.lanes import ChainState, PlainState
 from ingest.records import Record, link_payload
 from ingest.samples import SampleFold, SensorState
 from ingest.settlement import Digested, Settlement
@@ -85,7 +86,7 @@ def test_only_what_is_on_disk_is_read(spool: Spool, monkeypatch: pytest.MonkeyPa
 
 
 def test_records_and_states_outlive_the_process_that_closed(path: Path):
-    state = SensorState({"heart": {"arrivals": {"stamps_ns": {"heart_rate": 7}}}})
+    state = SensorState({"heart": ChainState(arrivals=Arrivals({"heart_rate": 7}))})
     with Spool(path, CLOCK) as spool:
         for number in range(5):
             spool.put(record(number))
@@ -225,7 +226,7 @@ def test_failure_of_the_writer_reaches_everyone(path: Path):
 
 def test_bug_in_the_writer_reaches_everyone(path: Path):
     spool = Spool(path, CLOCK)
-    spool.put(replace(record(), wall_ns="noon"))  # pyright: ignore[reportArgumentType]
+    spool.put(record()._replace(wall_ns="noon"))  # pyright: ignore[reportArgumentType]
     with pytest.raises(HomeError, match="TypeError"):
         spool.flush()
     with pytest.raises(HomeError):
@@ -361,7 +362,7 @@ def test_spool_of_format_1_goes_on_where_it_was(path: Path):
         stamped = {s.batch.stream.name: s.batch.t_ns.tolist() for s in folded.batches}
         assert stamped == {"heart_rate": [12 * NS_PER_S], "rr_interval": [12 * NS_PER_S]}
         assert folded.settled == [7]
-        assert spool.states()["S1", "AA"].lanes["plain"] == {"arrivals": {"stamps_ns": {"battery": 5}}}
+        assert spool.states()["S1", "AA"].lanes["plain"] == PlainState(Arrivals({"battery": 5}))
     Spool(path, CLOCK).close()
 
 

@@ -6,7 +6,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,7 +174,7 @@ def test_room_that_others_make_is_noticed(small_disk: Path, monkeypatch: pytest.
 def long_frame(number: int) -> Record:
     """An electrocardiogram of 5 kB, which becomes no sample unless waveforms are kept."""
     sent = encode_frame(EcgFrame(START_NS, np.full(1600, number, np.int32)))
-    return replace(frame(number, "AA"), kind="polar_pmd", payload=pack_record(StreamSettings(130), sent))
+    return frame(number, "AA")._replace(kind="polar_pmd", payload=pack_record(StreamSettings(130), sent))
 
 
 def test_disk_that_fails_stops_the_spool_and_keeps_what_was_durable(folder: Path):
