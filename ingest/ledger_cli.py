@@ -101,7 +101,7 @@ def _check(
     since_ns: int | None,
     why: str,
 ) -> "Reconciled":
-    from store.ledger_run import PULSE, reconcile_all
+    from store.ledger_run import reconcile_all
 
     with (
         installation.timeseries() as store,
@@ -115,7 +115,7 @@ def _check(
             now_ns=installation.clock.now_ns(),
             subjects=subjects,
             since_ns=since_ns,
-            withdrawn=lambda who: registry.consents.withdrawn(who, PULSE) if who in known else [],
+            withdrawn=lambda who, streams: registry.consents.withdrawn(who, streams) if who in known else [],
             recount=feed,
             progress=update,
         )

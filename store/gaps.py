@@ -33,6 +33,9 @@ CHARGED_WITHIN_NS = 24 * NS_PER_HOUR
 """Between readings further apart than this, nobody can say when."""
 
 
+_NOWHERE: Spans = np.empty((0, 2), np.int64)
+
+
 class Reason(StrEnum):
     """Why there are no data, strongest first: the first that explains a moment is its reason."""
 
@@ -71,7 +74,10 @@ class Witnesses:
     waiting_since_ns : int or None
         Arrival of the oldest record that a spool still holds for the store.
     withdrawn : (k, 2) int64
-        When the subject's consent did not hold.
+        When the subject agreed neither to heart rate nor to RR intervals.
+    rate_withdrawn : (k, 2) int64
+        When the subject did not agree to heart rate. An optical wearable without RR intervals then leaves
+        nothing.
     """
 
     heart: Samples
@@ -82,6 +88,7 @@ class Witnesses:
     is_watched: bool = False
     waiting_since_ns: int | None = None
     withdrawn: Spans | None = None
+    rate_withdrawn: Spans | None = None
 
 
 def gaps_of(start_ns: int, end_ns: int, seen: Witnesses) -> list[Gap]:
@@ -94,26 +101,37 @@ def gaps_of(start_ns: int, end_ns: int, seen: Witnesses) -> list[Gap]:
     """
     worn, unworn = _presence(seen.heart)
     beating = [_covered(one, np.ones(len(one), np.bool_)) for one in _by_sensor(seen.beats)]
-    return label_gaps(start_ns, end_ns, _joined(worn, *beating), _evidence(seen, unworn, end_ns))
+    evidence = _evidence(seen, unworn, end_ns)
+    return label_gaps(start_ns, end_ns, _joined(worn, *beating), evidence, at_last=_rate_alone(seen))
 
 
-def label_gaps(start_ns: int, end_ns: int, covered: Spans, evidence: Mapping[Reason, Spans]) -> list[Gap]:
+def label_gaps(
+    start_ns: int,
+    end_ns: int,
+    covered: Spans,
+    evidence: Mapping[Reason, Spans],
+    *,
+    at_last: Spans = _NOWHERE,
+) -> list[Gap]:
     """Return what `covered` leaves of a span, cut where the reason changes.
+
+    What no evidence explains is withdrawn `at_last`, and unknown elsewhere.
 
     Together with what is covered the gaps are the whole span; they are disjoint, sorted, and neighbours
     differ in reason.
     """
     if start_ns >= end_ns:
         return []
-    covered = _merged(covered)
+    covered, at_last = _merged(covered), _merged(at_last)
     evidence = {reason: _merged(spans) for reason, spans in evidence.items()}
-    every = [covered, *evidence.values()]
+    every = [covered, at_last, *evidence.values()]
     edges = np.unique(
         np.clip(np.concatenate([[start_ns, end_ns], *(s.ravel() for s in every)]), start_ns, end_ns)
     )
     at_ns = edges[:-1].astype(np.int64)
     reasons = list(Reason)
     label = np.full(len(at_ns), len(reasons) - 1)
+    label[_within(at_ns, at_last)] = reasons.index(Reason.WITHDRAWN)
     for rank in reversed(range(len(reasons))):
         if reasons[rank] in evidence:
             label[_within(at_ns, evidence[reasons[rank]])] = rank
@@ -147,6 +165,14 @@ def _evidence(seen: Witnesses, unworn: Spans, end_ns: int) -> dict[Reason, Spans
         Reason.CHARGING: _joined(*(charging_spans(battery) for battery in batteries)),
         Reason.OUT_OF_RANGE: between({"started", "disconnected"}, {"connected", "stopped"}),
     }
+
+
+def _rate_alone(seen: Witnesses) -> Spans:
+    """Return when heart rate was withdrawn and nothing says that a wearable sends RR intervals besides."""
+    if seen.rate_withdrawn is None:
+        return _NOWHERE
+    first, last = (np.searchsorted(seen.beats.t_ns, edge_ns) for edge_ns in seen.rate_withdrawn.T)
+    return seen.rate_withdrawn[first == last]
 
 
 def _presence(heart: Samples) -> tuple[Spans, Spans]:
@@ -251,7 +277,7 @@ def _spans(pairs: list[tuple[int, int]]) -> Spans:
 
 
 def _joined(*parts: Spans) -> Spans:
-    return np.concatenate([np.empty((0, 2), np.int64), *parts])
+    return np.concatenate([_NOWHERE, *parts])
 
 
 def gap_hours(gaps: Sequence[Gap]) -> dict[Reason, float]:

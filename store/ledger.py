@@ -176,6 +176,7 @@ class Ledger:
         streams: Collection[str] = tuple(STREAMS),
         watched_ns: tuple[int, int] | None = None,
         withdrawn: Sequence[tuple[int, int]] = (),
+        rate_withdrawn: Sequence[tuple[int, int]] = (),
         recount: Callable[[], object] = lambda: None,
     ) -> Reconciled:
         """Read one UTC day of a subject from the store, compare, seal what agrees and label the gaps.
@@ -187,7 +188,9 @@ class Ledger:
         watched_ns : (int, int), optional
             From when to when data are expected at all; by default always, until now.
         withdrawn : sequence of (int, int)
-            When the subject's consent did not hold, half-open, nanoseconds UTC.
+            When the subject agreed neither to heart rate nor to RR intervals, half-open, nanoseconds UTC.
+        rate_withdrawn : sequence of (int, int)
+            When the subject did not agree to heart rate.
         recount : callable
             Copies the spools' counters again. Samples arrive while the store is read: only what disagrees
             twice is a disagreement.
@@ -202,7 +205,13 @@ class Ledger:
         part_ns = max(from_ns, start_ns), max(from_ns, start_ns, min(until_ns, start_ns + DAY_NS))
         oldest_ns = min(waiting.values(), default=None)
         seen = witnesses(
-            store, subject_id, *part_ns, held=held, waiting_since_ns=oldest_ns, withdrawn=withdrawn
+            store,
+            subject_id,
+            *part_ns,
+            held=held,
+            waiting_since_ns=oldest_ns,
+            withdrawn=withdrawn,
+            rate_withdrawn=rate_withdrawn,
         )
         gaps = gaps_of(*part_ns, seen)
         with self._file.writing() as database:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from store.gaps import LONGEST_HOLD_NS, Witnesses
+from store.gaps import LONGEST_HOLD_NS, Spans, Witnesses
 from store.ledger_digest import NS_PER_HOUR, Total, hourly_totals, sample_digest
 from store.streams import BATTERY, COLLECTOR, HEART_RATE, LINK_STATE, RR_INTERVAL, STREAMS, Stream
 from store.timeseries import Samples, TimeSeriesStore
@@ -82,13 +82,9 @@ def witnesses(  # noqa: PLR0913 - one call, every argument named
     held: Held,
     waiting_since_ns: int | None,
     withdrawn: Sequence[tuple[int, int]] = (),
+    rate_withdrawn: Sequence[tuple[int, int]] = (),
 ) -> Witnesses:
     """Return what explains the gaps of a subject in an interval, with the heartbeats read already."""
-    without_consent = [
-        (max(first_ns, start_ns), min(last_ns, end_ns))
-        for first_ns, last_ns in withdrawn
-        if first_ns < end_ns and last_ns > start_ns
-    ]
     known = store.extent(COLLECTOR, subject_id)
     return Witnesses(
         held.heart,
@@ -98,8 +94,18 @@ def witnesses(  # noqa: PLR0913 - one call, every argument named
         store.read(COLLECTOR, subject_id, start_ns - STATE_BACK_NS, end_ns),
         is_watched=known is not None and known[0] < start_ns - STATE_BACK_NS,
         waiting_since_ns=waiting_since_ns,
-        withdrawn=np.array(without_consent, np.int64).reshape(-1, 2),
+        withdrawn=_clipped(withdrawn, start_ns, end_ns),
+        rate_withdrawn=_clipped(rate_withdrawn, start_ns, end_ns),
     )
+
+
+def _clipped(spans: Sequence[tuple[int, int]], start_ns: int, end_ns: int) -> Spans:
+    within = [
+        (max(first_ns, start_ns), min(last_ns, end_ns))
+        for first_ns, last_ns in spans
+        if first_ns < end_ns and last_ns > start_ns
+    ]
+    return np.array(within, np.int64).reshape(-1, 2)
 
 
 def _totals(samples: Samples, start_ns: int | None = None) -> dict[HourKey, Total]:

@@ -24,7 +24,7 @@ def reconcile_all(  # noqa: PLR0913 - one call, every argument named
     now_ns: int,
     subjects: Collection[str] | None = None,
     since_ns: int | None = None,
-    withdrawn: Callable[[str], Sequence[tuple[int, int]]] = lambda _subject_id: (),
+    withdrawn: Callable[[str, Sequence[str]], Sequence[tuple[int, int]]] = lambda _subject_id, _streams: (),
     recount: Callable[[], object] = lambda: None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Reconciled:
@@ -37,7 +37,7 @@ def reconcile_all(  # noqa: PLR0913 - one call, every argument named
     since_ns : int, optional
         Only UTC days that end after it.
     withdrawn : callable
-        Gives when a subject's consent did not hold: `Registry.consents.withdrawn` of `PULSE`.
+        Gives when a subject agreed to none of some streams: `Consents.withdrawn`.
     recount : callable
         Copies the spools' counters into the ledger: see `Ledger.reconcile`. Called first, too.
     progress : callable(days_done, days_total)
@@ -60,7 +60,8 @@ def reconcile_all(  # noqa: PLR0913 - one call, every argument named
             day,
             streams=streams[who],
             watched_ns=watched_ns,
-            withdrawn=withdrawn(who),
+            withdrawn=withdrawn(who, PULSE),
+            rate_withdrawn=withdrawn(who, [HEART_RATE.name]),
             recount=recount,
         )
         progress(number, len(plan))

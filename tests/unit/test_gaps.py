@@ -27,14 +27,19 @@ def covers(intervals: np.ndarray, t: int) -> bool:
 
 
 @given(
-    spans, st.dictionaries(st.sampled_from(list(Reason)[:-1]), spans), st.integers(0, 20), st.integers(0, 40)
+    spans,
+    st.dictionaries(st.sampled_from(list(Reason)[:-1]), spans),
+    spans,
+    st.integers(0, 20),
+    st.integers(0, 40),
 )
-def test_gaps_and_what_is_covered_are_the_whole_span(covered, evidence, start, end):
-    gaps = label_gaps(start, end, covered, evidence)
+def test_gaps_and_what_is_covered_are_the_whole_span(covered, evidence, at_last, start, end):
+    gaps = label_gaps(start, end, covered, evidence, at_last=at_last)
     expected: list[Reason | None] = []
     for t in range(start, end):
         reasons = [reason for reason in Reason if reason in evidence and covers(evidence[reason], t)]
-        expected.append(None if covers(covered, t) else (reasons or [Reason.UNKNOWN])[0])
+        reasons += [Reason.WITHDRAWN if covers(at_last, t) else Reason.UNKNOWN]
+        expected.append(None if covers(covered, t) else reasons[0])
     found: list[Reason | None] = [None] * max(end - start, 0)
     for gap in gaps:
         assert start <= gap.start_ns < gap.end_ns <= end
@@ -137,6 +142,23 @@ ALIVE = [(minute, 0.0, 0.0, 0.0) for minute in range(121)]
         (
             seen(HALVES, withdrawn=np.array([(START_NS + 45 * MINUTE_NS, END_NS)])),
             [(30, 45, "unknown"), (45, 60, "withdrawn")],
+        ),
+        (
+            # An optical wearable sends no RR intervals: without heart rate nothing is left of it.
+            seen(
+                pulse((0, 30)),
+                link=[(90, "disconnected", "")],
+                rate_withdrawn=np.array([(START_NS + 45 * MINUTE_NS, END_NS)]),
+            ),
+            [(30, 45, "unknown"), (45, 90, "withdrawn"), (90, 120, "out of range")],
+        ),
+        (
+            # A strap sends them all the same: why those are missing is not known.
+            seen(
+                beats=[(50 + k / 60, 1000.0) for k in range(600)],
+                rate_withdrawn=np.array([(START_NS, END_NS)]),
+            ),
+            [(0, 50, "unknown"), (60.5 - 1 / 60, 120, "unknown")],
         ),
         (
             # A strap that runs empty loses its link: the battery explains it, the link does not.

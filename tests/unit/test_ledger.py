@@ -429,7 +429,21 @@ def test_hours_without_consent_are_said_to_be(ledger, store, clock):
     """Withdrawal explains what comes after it, and nothing before."""
     store.write([rr(), heart(NOON_NS, 3600)])
     withdrawn = [(NOON_NS + 3 * NS_PER_HOUR, (1 << 63) - 1)]
-    reconcile_all(ledger, store, now_ns=clock.now_ns(), withdrawn=lambda _subject: withdrawn)
+    reconcile_all(ledger, store, now_ns=clock.now_ns(), withdrawn=lambda _subject, _streams: withdrawn)
     first = ledger.coverage()[0]
     assert first.gap_hours[Reason.WITHDRAWN] == pytest.approx(9)
     assert sum(first.gap_hours.values()) - 9 == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "influx"])
+def test_without_heart_rate_an_optical_sensor_leaves_a_gap_that_says_so(kind, installation, ledger, request):
+    """Heart rate alone is withdrawn at three: a sensor that sends nothing else has no data from then on."""
+    influx = request.getfixturevalue("influx") if kind == "influx" else None
+    opened = installation.timeseries() if influx is None else influx.open(influx.new_buckets())
+    with installation.registry() as registry, opened as store:
+        registry.people.add_subject("S1", "UTC")
+        store.write([heart(NOON_NS, 3 * 3600)])
+        at_ns = NOON_NS + 3 * NS_PER_HOUR
+        registry.consents.record("S1", HEART_RATE.name, is_granted=False, by="a test", at_ns=at_ns)
+        reconcile_all(ledger, store, now_ns=NEXT_NS, withdrawn=registry.consents.withdrawn)
+    assert ledger.coverage()[0].gap_hours == {Reason.WITHDRAWN: pytest.approx(9, abs=0.01)}
