@@ -48,7 +48,7 @@ def _make_first_administrator(installation: "Installation") -> None:
 
     It is shown on a terminal; elsewhere what is said is kept in a log, so the password goes to a file.
     """
-    from store.registry.accounts import new_password
+    from store.registry.passwords import new_password
 
     with installation.registry() as registry:
         waiting = [user for user in registry.accounts.users() if not _waits_for_its_first_sign_in(user)]

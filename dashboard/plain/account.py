@@ -10,7 +10,7 @@ from dashboard.routes import ACCOUNT_PATH
 from dashboard.sources import Sources
 from dashboard.words import age_text
 from store.errors import ConfigError
-from store.registry.accounts import MIN_PASSWORD_LENGTH
+from store.registry.passwords import MIN_PASSWORD_LENGTH
 
 
 def account_pages(sources: Sources) -> Blueprint:

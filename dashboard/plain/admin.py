@@ -15,8 +15,9 @@ from dashboard.routes import ADMIN_PATH, SIGN_IN_PATH
 from dashboard.sources import Sources
 from dashboard.words import age_text
 from store.errors import ConfigError
-from store.registry.accounts import Role, User, new_password
+from store.registry.accounts import Role, User
 from store.registry.jobs import JobRun
+from store.registry.passwords import new_password
 from store.times import iso_time, parse_time_ns
 
 AUDIT_PATH = f"{ADMIN_PATH}/audit"

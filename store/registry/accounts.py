@@ -1,21 +1,19 @@
-"""Users of the dashboard: passwords, sessions, one-time links, refusals after too many wrong guesses."""
+"""Users of the dashboard: roles, case-loads, sessions, one-time links, refusals after wrong guesses."""
 
 import hashlib
 import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, Engine
 
 from store.clock import Clock
 from store.errors import ConfigError, RefusedError, UnknownError
 from store.registry import schema
+from store.registry.passwords import check_choice, hash_of, is_password
 from store.units import NS_PER_S
 
 Role = Literal["clinician", "lead", "researcher", "admin", "patient"]
@@ -30,13 +28,6 @@ FAILURE_WINDOW_S = 15 * 60
 FAILURES_PER_NAME = 5
 FAILURES_PER_ADDRESS = 30
 """5 wrong guesses a name and 30 an address (a ward shares one) in 15 minutes, then a pause."""
-MIN_PASSWORD_LENGTH = 12
-"""NIST SP 800-63B asks for 8 at least; patients' data are worth 12."""
-_HARD_ENOUGH, _ESTIMATED_LENGTH = 3, 72
-"""Of zxcvbn's 0 to 4: 10^8 guesses and more, each of which argon2 makes slow."""
-_WORDS_OF_HERE = ("evenkeel", "clinic", "hospital", "ward", "patient", "psychiatry", "doctor", "nurse")
-LONGEST_PASSWORD = 200
-"""Long enough for any phrase; argon2 need not hash a megabyte for a stranger."""
 TEMPORARY_S = 24 * 3600
 """A password that somebody else chose is changed within a day, or never signs in again."""
 
@@ -73,11 +64,6 @@ class Session:
     created_ns: int
     seen_ns: int
     address: str
-
-
-def new_password() -> str:
-    """Return a password that nobody chose: 120 bits."""
-    return secrets.token_urlsafe(15)
 
 
 class Accounts:
@@ -123,7 +109,7 @@ class Accounts:
         told = {
             "role": role,
             "sees_all": patients == "all",
-            "password_hash": None if password is None else _hasher().hash(password),
+            "password_hash": None if password is None else hash_of(password),
             "password_until_ns": self._clock.now_ns() + TEMPORARY_S * NS_PER_S if is_temporary else None,
             "is_disabled": False,
         }
@@ -227,7 +213,7 @@ class Accounts:
         if self.check_password(user.name, old, address) is None:
             return False
         t = schema.user
-        told = {"password_hash": _hasher().hash(new), "password_until_ns": None}
+        told = {"password_hash": hash_of(new), "password_until_ns": None}
         with self._writing.begin() as connection:
             connection.execute(sa.update(t).where(t.c.user_id == user.user_id).values(told))
             _close(connection, user.user_id)
@@ -251,10 +237,8 @@ class Accounts:
         query = users_query().add_columns(t.c.password_hash, t.c.password_until_ns).where(t.c.name == name)
         with self._engine.connect() as connection:
             row = connection.execute(query).first()
-        dummy = _dummy_hash()  # made at the first attempt of a process, whoever makes it
-        may_sign_in = row is not None and row.password_hash and self._is_usable(row)
-        held = row.password_hash if row is not None and may_sign_in else dummy
-        if _is_password(held, password[:LONGEST_PASSWORD]) and row is not None and may_sign_in:
+        held = row.password_hash if row is not None and self._is_usable(row) else None
+        if is_password(held, password) and row is not None:
             return User(*row[:6])
         with self._writing.begin() as connection:
             rows = [{"key": key, "at_ns": self._clock.now_ns()} for key in keys]
@@ -404,19 +388,8 @@ def _check_user(name: str, role: str, password: str | None) -> None:
         )
     if role not in get_args(Role):
         raise ConfigError(f"{role!r} is no role; needed is one of {', '.join(get_args(Role))}")
-    if password is not None and len(password) < MIN_PASSWORD_LENGTH:
-        raise ConfigError(
-            f"The password of {name} has {len(password)} characters; needed are {MIN_PASSWORD_LENGTH} or more"
-        )
-    if password is not None and _is_easy_to_guess(name, password):
-        raise ConfigError(
-            f"The password of {name} is easy to guess: a common one, or made of common words, of the name or "
-            "the place; needed is a phrase of several words, or one that a machine made"
-        )
-    if password is not None and len(password) > LONGEST_PASSWORD:
-        raise ConfigError(
-            f"The password of {name} has {len(password)} characters; needed are {LONGEST_PASSWORD} at most"
-        )
+    if password is not None:
+        check_choice(name, password)
 
 
 def users_query() -> sa.Select[*tuple[Any, ...]]:
@@ -446,30 +419,5 @@ def _close(connection: Connection, user_id: int) -> None:
         connection.execute(sa.delete(way_in).where(way_in.c.user_id == user_id))
 
 
-def _is_easy_to_guess(name: str, password: str) -> bool:
-    """Say whether a password is a common one, or made of words that belong here."""
-    from zxcvbn import zxcvbn  # noqa: PLC0415 - its lists of words take a third of a second
-
-    estimate = zxcvbn(password[:_ESTIMATED_LENGTH], user_inputs=[name, *_WORDS_OF_HERE])
-    return estimate["score"] < _HARD_ENOUGH
-
-
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
-
-
-@cache
-def _hasher() -> PasswordHasher:
-    return PasswordHasher()
-
-
-@cache
-def _dummy_hash() -> str:
-    return _hasher().hash(secrets.token_urlsafe(16))
-
-
-def _is_password(held: str, password: str) -> bool:
-    try:
-        return _hasher().verify(held, password)
-    except (VerificationError, InvalidHashError):
-        return False

@@ -10,10 +10,12 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from argon2 import PasswordHasher
 
 from store.errors import ConfigError, HomeError, RefusedError, StoreUnavailableError, UnknownError
 from store.installation import Installation
 from store.registry import accounts as limits
+from store.registry import passwords
 from store.registry import registry as module
 from store.registry.audit import AuditVerdict, _entry_hash
 from store.registry.registry import AUDIT_HEAD_FILE, Registry
@@ -399,9 +401,9 @@ def test_an_unknown_name_costs_what_a_wrong_password_costs(registry, monkeypatch
     """One verification each, and the first attempt of a process makes the dummy whoever it is."""
     registry.accounts.add_user("wren", "clinician", password=PASSWORD, patients="all")
     for name in ("wren", "nobody"):
-        limits._dummy_hash.cache_clear()
+        passwords.dummy_hash.cache_clear()
         verified: list[str] = []
-        monkeypatch.setattr(limits, "_is_password", lambda held, _password, seen=verified: seen.append(held))
+        monkeypatch.setattr(PasswordHasher, "verify", lambda _self, held, _, seen=verified: seen.append(held))
         assert registry.accounts.check_password(name, "wrong password", "10.0.0.1") is None
         assert len(verified) == 1
-        assert limits._dummy_hash.cache_info().misses == 1
+        assert passwords.dummy_hash.cache_info().misses == 1
