@@ -224,10 +224,11 @@ def checked_reading(record: Record) -> Reading:
 
 
 def _check(record: Record, reading: Reading) -> None:
-    rows = [reading.rr_ms, *(values for _, values in reading.at_arrival)]
+    rows = [values for _, values in reading.at_arrival]
     rows += [timed.values for timed in reading.timed]
-    rows += reading.pulses.values if reading.pulses else ()
-    if not all(map(_INFINITE.isdisjoint, rows)):
+    if reading.pulses:
+        rows += reading.pulses.values
+    if not (_INFINITE.isdisjoint(reading.rr_ms) and all(map(_INFINITE.isdisjoint, rows))):
         raise DataError(
             f"A {record.kind} record of {record.sensor_id} holds infinity; needed: finite numbers"
         )
