@@ -171,8 +171,9 @@ def _rate_alone(seen: Witnesses) -> Spans:
     """Return when heart rate was withdrawn and nothing says that a wearable sends RR intervals besides."""
     if seen.rate_withdrawn is None:
         return _NOWHERE
-    first, last = (np.searchsorted(seen.beats.t_ns, edge_ns) for edge_ns in seen.rate_withdrawn.T)
-    return seen.rate_withdrawn[first == last]
+    spans = seen.rate_withdrawn
+    before = np.searchsorted(seen.beats.t_ns, spans[:, 0])
+    return spans[before == np.searchsorted(seen.beats.t_ns, spans[:, 1])]
 
 
 def _presence(heart: Samples) -> tuple[Spans, Spans]:
