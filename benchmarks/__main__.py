@@ -23,6 +23,7 @@ NAMES = {
     "collector": "200 wearables, 200 kills, dead links, reconnects, a day of 50 straps; --full takes 40 min",
     "flags": "a thousand people, a year of days each, through the shipped model; a batch beside day by day",
     "fuzz": "every decoder with frames that no wearable ever sent",
+    "raw-injection": "changes in raw samples on real recordings: asked, and what markers show of it",
     "store": "both stores and the ledger: in, out, live, bytes, and no loss that goes unseen",
 }
 

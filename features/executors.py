@@ -181,11 +181,11 @@ _here: tuple[SampleSource, FeatureSettings, Mapping[str, str]] | None = None
 
 def _open_here(place: SourcePlace, settings: FeatureSettings, models: Mapping[str, str]) -> None:
     global _here  # noqa: PLW0603 - one process, one source
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     _here = open_source(place), settings, models
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Wait until whoever gives out tasks has gone, killed too, and go: nobody else would end this process."""
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -29,7 +29,7 @@ from features.specs import CORE_FEATURES, NIGHT_FEATURES
 from features.windows import NO_WINDOWS, Windows
 from store.nights import local_ns
 from store.streams import Column, Stream
-from store.timeseries import NO_SENSOR, Batch, TimeSeriesStore
+from store.timeseries import NO_SENSOR, Batch, SampleSource
 from store.units import NS_PER_S
 
 NIGHT_STREAM = Stream(
@@ -407,7 +407,7 @@ def night_of_key(t_ns: int) -> date:
     return datetime.fromtimestamp(t_ns // NS_PER_S, UTC).date()
 
 
-def read_nights(store: TimeSeriesStore, subject_id: str) -> Nights:
+def read_nights(store: SampleSource, subject_id: str) -> Nights:
     """Return the stored nights of a person, without holes in the calendar."""
     held = store.read(NIGHT_STREAM, subject_id)
     if not len(held):

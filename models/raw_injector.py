@@ -4,7 +4,8 @@ Versioned and frozen: no detector is tuned on it. What each part of a scenario d
 
 - heart, vagal: intervals between beats and pulses by `models.raw_beats`; heart rate in proportion.
 - movement: steps, and the size of movement while awake, of the local day before the night (that is what the
-  night's row counts). Movement asleep stays, for it decides what is scored as sleep.
+  night's row counts). Movement asleep stays, for it decides what is scored as sleep. A day has the share of
+  its own steps that is asked for, whatever else changed.
 - sleep: the edges of the main sleep move, half of it at each end, so that its middle stays, and the half
   hour before falling asleep, or after waking, moves with them. What sleep loses becomes what the same person
   did awake before that half hour (after it, in the morning); what it gains becomes the first, and the last,
@@ -21,6 +22,7 @@ with the midnight twelve hours before it. Nothing is drawn here but by the gener
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -230,20 +232,24 @@ def injected_samples(samples: Mapping[str, Samples], nights: Sequence[RawNight])
         it: sleep of the others has to be known, too.
     """
     found = {name: sorted_by_time(held) for name, held in samples.items()}
+    original = found.get(STEP_COUNT.name)
     for night in nights:
         found |= _with_sleep(found, night)
     for stream in _CHANGED:
         if stream.name in found and len(found[stream.name]):
-            found[stream.name] = _changed(found[stream.name], nights)
+            found[stream.name] = _changed(found[stream.name], nights, original)
     return found
 
 
-def _changed(held: Samples, nights: Sequence[RawNight]) -> Samples:
+def _changed(held: Samples, nights: Sequence[RawNight], steps: Samples | None) -> Samples:
+    sleeps_ns = [each.changed_sleep_ns() for each in nights]
     for night in nights:
         if held.stream in _HEART:
             held = _with_heart(held, night)
-        elif held.stream in {ACTIVITY_EPOCH, STEP_COUNT}:
-            held = _with_movement(held, night, [each.changed_sleep_ns() for each in nights])
+        elif held.stream is ACTIVITY_EPOCH:
+            held = _with_movement(held, night, sleeps_ns)
+        elif held.stream is STEP_COUNT and steps is not None:
+            held = _with_steps(held, night, steps)
     for night in nights:
         held = collage(held, rotation(night.span.noons_ns, round(60 * night.phase_h) * MINUTE_NS))
     return _swapped(_kept(held, nights), nights)
@@ -251,7 +257,7 @@ def _changed(held: Samples, nights: Sequence[RawNight]) -> Samples:
 
 def _with_sleep(found: Mapping[str, Samples], night: RawNight) -> dict[str, Samples]:
     """Return streams in which the edges of sleep moved, and what is next to them with them."""
-    changed = {s.name: found[s.name] for s in (*_HEART, ACTIVITY_EPOCH, SLEEP_STAGE) if s.name in found}
+    changed = {stream.name: found[stream.name] for stream in _CHANGED if stream.name in found}
     for piece in _moved_edges(night):
         if not _is_recorded(found.get(ACTIVITY_EPOCH.name), piece):
             continue
@@ -321,14 +327,6 @@ def _with_movement(held: Samples, night: RawNight, sleeps_ns: Sequence[tuple[int
     if night.movement == 0:
         return held
     inside = placed_within(held, day_before_ns(night.span))
-    if held.stream is STEP_COUNT:
-        steps = held["steps"].copy()
-        for k in range(len(held.sensors)):
-            mine = inside & (held.sensor_index == k) & np.isfinite(steps)
-            # Whole steps, and the sum of the day to the step.
-            running = np.rint(np.cumsum(steps[mine]) * (1 + night.movement))
-            steps[mine] = np.diff(running, prepend=0.0)
-        return replace(held, values={**held.values, "steps": steps})
     for start_ns, end_ns in sleeps_ns:
         inside &= (held.t_ns < start_ns) | (held.t_ns >= end_ns)
     sized = {name: np.where(inside, held[name] * (1 + night.movement), held[name]) for name in _SIZES}
@@ -344,6 +342,28 @@ def _kept(held: Samples, nights: Sequence[RawNight]) -> Samples:
     if not lost.any():
         return held
     return rows_of(held, ~lost)
+
+
+def _with_steps(held: Samples, night: RawNight, original: Samples) -> Samples:
+    """Return the day before the night with the asked share of the steps that it had, sensor by sensor."""
+    steps = held["steps"].copy()
+    begin_ns, end_ns = day_before_ns(night.span)
+    # Before and after noon, for the other half of a day is of another night.
+    halves = (begin_ns, night.span.start_ns), (night.span.start_ns, end_ns)
+    for sensor, half_ns in product(held.sensors, halves):
+        mine, had = (_counted(one, sensor, half_ns) for one in (held, original))
+        total, wanted = steps[mine].sum(), (1 + night.movement) * original["steps"][had].sum()
+        if total > 0 and total != wanted:
+            # Whole steps, and the sum to the step.
+            steps[mine] = np.diff(np.rint(np.cumsum(steps[mine]) * (wanted / total)), prepend=0.0)
+    return replace(held, values={**held.values, "steps": steps})
+
+
+def _counted(held: Samples, sensor: str, span_ns: tuple[int, int]) -> NDArray[np.bool_]:
+    if sensor not in held.sensors:
+        return np.zeros(len(held), np.bool_)
+    is_of = held.sensor_index == held.sensors.index(sensor)
+    return placed_within(held, span_ns) & is_of & np.isfinite(held["steps"])
 
 
 def _swapped(held: Samples, nights: Sequence[RawNight]) -> Samples:

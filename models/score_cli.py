@@ -1,7 +1,7 @@
 """Commands over tables of daily values: score and evaluate."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -45,6 +45,15 @@ def score(
     say(f"{len(people)} people, {monitored} of {len(table)} days monitored, {alerts} alerts{rate}: {out}")
 
 
+class _RawRun(NamedTuple):
+    """What --raw is asked for."""
+
+    subjects: tuple[str, ...]
+    scenarios: tuple[str, ...]
+    onsets: int
+    workers: int
+
+
 def evaluate(
     context: typer.Context,
     *,
@@ -59,21 +68,44 @@ def evaluate(
     labels: Annotated[
         bool, typer.Option("--labels", help="Measure on the people, scales and flags of this installation.")
     ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Change the raw samples of this installation, before any marker.")
+    ] = False,
+    subject: Annotated[
+        list[str] | None, typer.Option(help="With --raw: only this person (may be repeated).")
+    ] = None,
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="With --raw: only this change or control (may be repeated).")
+    ] = None,
+    onsets: Annotated[int, typer.Option(help="With --raw: onsets of each person.", min=1, max=50)] = 2,
+    workers: Annotated[int, typer.Option(help="With --raw: processes that compute.", min=1, max=256)] = 1,
 ) -> None:
     """Measure what the method finds, and at which price, by changes injected into the days of a table.
 
     People are left out, thresholds come from inner folds, and every figure stands beside its chance level.
+
     With --labels, episodes are those that scales and resolved flags of this installation tell of; with too
     few of them nothing is measured.
+
+    With --raw, the same changes are made in beats, movement and sleep as this installation recorded them:
+    the nights they touch are computed again as `features run` does, and judged by the shipped model as
+    `flags run` does. It says what of each change reached the markers, and what is found, beside the same
+    changes made in daily values. Nothing is written but the report.
     """
     from store.errors import ConfigError
 
-    if labels == (daily is not None):
-        raise ConfigError("evaluate takes either a table DAILY.csv or --labels; give one of them")
+    if [daily is not None, labels, raw].count(True) != 1:
+        raise ConfigError("evaluate takes either a table DAILY.csv, --labels or --raw; give one of them")
     if suite != "standard":
         raise ConfigError(f"{suite!r} is no suite; needed is: standard")
+    if not raw and (subject or scenario):
+        raise ConfigError("--subject and --scenario go with --raw alone")
     try:
-        paths = _on_table(daily, mapping, seed, out) if daily else _on_labels(context, seed, out)
+        if raw:
+            asked = _RawRun(tuple(subject or ()), tuple(scenario or ()), onsets, workers)
+            paths = _on_raw(context, seed, out, asked)
+        else:
+            paths = _on_table(daily, mapping, seed, out) if daily else _on_labels(context, seed, out)
     except OSError as error:
         cannot_write(out, error)
     for path in paths:
@@ -102,3 +134,41 @@ def _on_labels(context: typer.Context, seed: int, out: Path) -> list[Path]:
     with progress_bar("Evaluate", "folds") as update:
         found = evaluate_labels(people, seed=seed, progress=lambda _what, done, total: update(done, total))
     return write_label_report(found, evaluate_by_lot(people, seed=seed), out)
+
+
+def _on_raw(context: typer.Context, seed: int, out: Path, asked: _RawRun) -> list[Path]:
+    from features.job import sensor_models
+    from features.night_source import SourcePlace
+    from features.nights import NIGHT_STREAM
+    from models.nightly import sensor_names
+    from models.raw_evaluation import RawEvaluation, Setup, chosen_scenarios, evaluate_raw
+    from models.raw_nights import read_person
+    from models.raw_report import write_raw_report
+    from store.errors import DataError
+
+    installation = open_installation(context)
+    settings = installation.settings
+    place = SourcePlace(str(installation.store_place()))
+    scenarios = chosen_scenarios(asked.scenarios)
+    with installation.registry() as registry, installation.timeseries() as source:
+        known = {person.subject_id: person for person in registry.people.subjects()}
+        for subject_id in asked.subjects:
+            registry.people.subject(subject_id)
+        chosen = [s for s in asked.subjects or source.subjects(NIGHT_STREAM) if s in known]
+        setup = Setup(settings.features, sensor_models(registry), scenarios, settings.flags.budget, seed)
+        empty = RawEvaluation(setup, len(chosen), sum(known[s].is_simulated for s in chosen))
+        names = sensor_names(registry.people.sensors())
+        people = (read_person(source, s, registry.people.zone_history(s), names) for s in chosen)
+        with progress_bar("Evaluate", "onsets") as update:
+            found = evaluate_raw(
+                people,
+                empty,
+                place,
+                per_person=asked.onsets,
+                workers=asked.workers,
+                progress=lambda done: update(done, max(done, asked.onsets * len(chosen))),
+            )
+    if not found.shown:
+        why = "; ".join(found.left_out.values()) or "nobody has nine weeks of nights with three values each"
+        raise DataError(f"Nothing could be evaluated: {why}")
+    return write_raw_report(found, out)
