@@ -118,7 +118,9 @@ def main() -> None:
         _end(str(error), EXIT_REFUSED)
     except typer.TyperException as error:
         said = error.format_message().strip().rstrip(".")
-        _end(f"{said}. See: evenkeel --help" if said else "", EXIT_REFUSED)
+        asked = getattr(error, "ctx", None)
+        command = "evenkeel" if asked is None else asked.command_path
+        _end(f"{said}. See: {command} --help" if said else "", EXIT_REFUSED)
     except (typer.Abort, KeyboardInterrupt):
         _end("Stopped", EXIT_INTERRUPTED)
     except Exception:  # noqa: BLE001 - the last boundary: a bug is kept for a report and named

@@ -33,6 +33,8 @@ def scan(
     import asyncio
     import json
 
+    from ingest.sightings import silent_wearables
+
     installation = open_installation(context)
     with installation.registry() as registry:
         worn = registry.people.worn_now()
@@ -49,6 +51,8 @@ def scan(
         say(f"{len(seen)} found; next: evenkeel sensor pair ADDRESS --subject S")
     else:
         say("None found; is the wearable worn, awake and not connected to a phone?")
+    if silent := silent_wearables(seen, worn):
+        note(f"Not heard: {', '.join(silent)}; a wearable that a collector is connected to is silent")
 
 
 async def _listen(

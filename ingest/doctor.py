@@ -18,6 +18,7 @@ from ingest.spool_file import read_counts
 from store.errors import EvenkeelError, StoreAccessError
 from store.installation import Installation
 from store.streams import RR_INTERVAL
+from store.times import iso_time
 
 Verdict = Literal["ok", "note", "mend"]
 
@@ -125,8 +126,13 @@ def _pause(installation: Installation) -> Finding:
     pauses = read_pauses(installation.home / PAUSE_FILE).holding(installation.clock.now_ns())
     if not pauses.until_ns:
         return Finding("pause", "ok", "nobody")
-    who = "everybody" if EVERYBODY in pauses.until_ns else ", ".join(sorted(pauses.until_ns))
-    return Finding("pause", "note", f"{who} paused", "nothing is collected of them until: evenkeel resume")
+    told = [
+        f"{'everybody' if who == EVERYBODY else who} paused{'' if end is None else f' until {iso_time(end)}'}"
+        for who, end in sorted(pauses.until_ns.items())
+    ]
+    return Finding(
+        "pause", "note", ", ".join(told), "nothing is collected of them; to end it: evenkeel resume"
+    )
 
 
 def _users(installation: Installation) -> Finding:

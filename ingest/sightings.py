@@ -63,6 +63,12 @@ def seen_wearables(
     return sorted(seen, key=lambda s: (not (s.services or s.subject_id), -s.rssi_dbm, s.address))
 
 
+def silent_wearables(seen: Iterable[SeenWearable], worn: Mapping[str, str]) -> list[str]:
+    """Return those that somebody wears and nobody heard, with who wears them."""
+    heard = {each.address.upper() for each in seen}
+    return [f"{address} ({who})" for address, who in sorted(worn.items()) if address.upper() not in heard]
+
+
 def sightings_table(seen: Iterable[SeenWearable]) -> Table:
     """Return a table for a terminal."""
     table = Table(title="Wearables in range", title_justify="left")

@@ -130,7 +130,13 @@ def test_a_spool_without_room_says_that_frames_are_lost(
     assert found(installation, "spool").seen.startswith("full: ")
 
 
-@pytest.mark.parametrize(("text", "seen"), [("", "everybody paused"), ("S2\nS1\n", "S1, S2 paused")])
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("", "everybody paused"),
+        ("S2\nS1 2100-01-01T00:00:00Z\n", "S1 paused until 2100-01-01T00:00:00Z, S2 paused"),
+    ],
+)
 def test_a_pause_is_named(installation: Installation, text: str, seen: str) -> None:
     (installation.home / "pause").write_text(text)
     pause = found(installation, "pause")

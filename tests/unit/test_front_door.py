@@ -23,7 +23,8 @@ def run(tmp_path, monkeypatch, capsys):
     [
         (["subject", "add", "a b", "--zone", "UTC"], "cannot be a subject id"),
         (["subject", "list", "--format", "xml"], "'xml' is not one of"),
-        (["subject", "add", "S1"], "Missing option '--zone'. See: evenkeel --help"),
+        (["subject", "add", "S1"], "Missing option '--zone'. See: evenkeel subject add --help"),
+        (["pause", "S1"], "unexpected extra argument(s) (S1). See: evenkeel pause --help"),
         (["sensor", "pair", "my watch", "--subject", "S1"], "no Bluetooth address"),
         (["sensor", "pair", "C0:11:22:33:44:55", "--subject", "S1"], "evenkeel subject add S1"),
         (["user", "add", "wren", "--role", "lead", "--password-file", "/nowhere"], "cannot be read"),
