@@ -1,6 +1,6 @@
 """What a store of samples must do: the protocol that every implementation and its users share."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -94,13 +94,6 @@ class MixedBatch:
 
     def __len__(self) -> int:
         return len(self.t_ns)
-
-    def by_series(self) -> Iterator[Batch]:
-        """Yield the samples of each series by themselves."""
-        for number, (subject_id, sensor_id) in enumerate(self.series):
-            rows = self.index == number
-            values = {name: array[rows] for name, array in self.values.items()}
-            yield Batch(self.stream, subject_id, sensor_id, self.t_ns[rows], values)
 
 
 AnyBatch = Batch | MixedBatch
