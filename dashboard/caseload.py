@@ -13,6 +13,7 @@ from dashboard.gate import sensor_models
 from dashboard.markers import Series, series_of
 from dashboard.pulse import Pulse, newest_pulse
 from dashboard.sources import Sources
+from dashboard.sparklines import drawn
 from dashboard.words import LEVELS, local_time
 from features.calendar import through_night, until_night
 from features.nights import Nights, nocturnal_bounds_ns, read_nights
@@ -39,6 +40,8 @@ class Patient:
         Up to the last night that is over, whether or not it brought data.
     series : mapping of marker key to Series
         What the person has of each marker, with the own band.
+    drawn : mapping of str to str
+        The newest nights as the list draws them.
     flags : tuple of StoredFlag
         Newest first.
     pulse : Pulse or None
@@ -49,6 +52,7 @@ class Patient:
     subject: Subject
     nights: Nights
     series: Mapping[str, Series]
+    drawn: Mapping[str, str]
     flags: tuple[StoredFlag, ...]
     standing: Standing
     pulse: Pulse | None
@@ -101,10 +105,12 @@ def _computed(
     today = local_time(now_ns, subject.zone).date()
     pulse = newest_pulse(sources.store, subject_id)
     verdict = verdict_of_nights(nights, shipped_model(), settings.flags.budget, names)
+    series = series_of(nights, settings.flags)
     return Patient(
         subject=subject,
         nights=nights,
-        series=series_of(nights, settings.flags),
+        series=series,
+        drawn=drawn(series, nights.coverage_frac),
         flags=tuple(flags),
         standing=standing(verdict, flags, today, sources_of(nights, spoken_names(nights, names))),
         pulse=pulse,
@@ -147,7 +153,7 @@ _FORGET_AFTER_NS = 600 * NS_PER_S
 
 
 def _last_runs(sources: Sources) -> tuple[int | None, ...]:
-    return tuple(run.ended_ns if run else None for run in map(sources.registry.jobs.latest, _JOBS))
+    return tuple(sources.registry.jobs.ended_ns(_JOBS))
 
 
 def _remembered(
@@ -165,14 +171,25 @@ def _remembered(
         last_ended(sources, subject),
         local_time(now_ns, subject.zone).date(),
     )
+    held = _held(sources, subject, version, now_ns)
+    if held is None:
+        with sources.computing:  # whoever waited for the same person finds it done
+            held = _held(sources, subject, version, now_ns)
+            if held is None:
+                spoken = sensor_models(sources) if names is None else names
+                held = _computed(sources, subject, flags, spoken)
+                sources.remembered[subject.subject_id] = (version, now_ns, held)
+                return held
+    newest = sources.pulses.of(sources.store, subject.subject_id, now_ns)
+    last_ns = max((t for t in (held.last_data_ns, newest and newest.at_ns) if t), default=None)
+    return replace(held, subject=subject, pulse=newest, last_data_ns=last_ns)
+
+
+def _held(sources: Sources, subject: Subject, version: object, now_ns: int) -> Patient | None:
+    """Return what is remembered of somebody, if it is of this version and not old."""
     held: tuple[Any, int, Patient] | None = sources.remembered.get(subject.subject_id)
-    if held is not None and held[0] == version and 0 <= now_ns - held[1] < _FORGET_AFTER_NS:
-        newest = sources.pulses.of(sources.store, subject.subject_id, now_ns)
-        last_ns = max((t for t in (held[2].last_data_ns, newest and newest.at_ns) if t), default=None)
-        return replace(held[2], subject=subject, pulse=newest, last_data_ns=last_ns)
-    read = _computed(sources, subject, flags, sensor_models(sources) if names is None else names)
-    sources.remembered[subject.subject_id] = (version, now_ns, read)
-    return read
+    is_fresh = held is not None and held[0] == version and 0 <= now_ns - held[1] < _FORGET_AFTER_NS
+    return held[2] if held is not None and is_fresh else None
 
 
 def newest_data_ns(

@@ -184,9 +184,7 @@ def visible_people(sources: Sources, only: Sequence[str] | None = None) -> list[
     Display names are blank unless the role may read them.
     """
     user = signed_in_user()
-    visible = sources.registry.accounts.visible_subjects(user)
-    chosen = visible if only is None else sorted(set(visible).intersection(only))
-    people = sources.registry.people.subjects(chosen)
+    people = sources.registry.people.subjects(sources.registry.accounts.visible_subjects(user, only))
     return people if user.role in CARERS else [replace(person, display_name="") for person in people]
 
 

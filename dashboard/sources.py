@@ -1,5 +1,6 @@
 """What the pages are made from: the samples, the registry, the clock and the settings."""
 
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ class Sources:
         The newest heart rates, read once for everybody who looks.
     remembered : dict
         What was computed of each person, by subject, with the version it is of.
+    computing : threading.Lock
+        Held while that is done, so that nobody computes what somebody else is at.
     """
 
     store: TimeSeriesStore
@@ -35,6 +38,7 @@ class Sources:
     home: Path
     pulses: PulseBoard = field(default_factory=PulseBoard)
     remembered: dict[str, tuple[Any, int, Any]] = field(default_factory=dict[str, tuple[Any, int, Any]])
+    computing: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def open(cls, installation: Installation) -> "Sources":

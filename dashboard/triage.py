@@ -7,35 +7,26 @@ from datetime import date
 from typing import Any
 
 import dash_ag_grid as dag
-import numpy as np
 from dash import Input, Output, dcc, html
 from dash.development.base_component import Component
-from numpy.typing import NDArray
 
 from dashboard.caseload import Patient, read_case_load
 from dashboard.charts import aria
 from dashboard.gate import signed_in_user, visible_people
-from dashboard.markers import Series
 from dashboard.pulse import Pulse
 from dashboard.routes import patient_path
 from dashboard.shell import Shell
 from dashboard.sources import Sources
+from dashboard.sparklines import SPARKLINES
 from dashboard.words import LEVELS, age_text, local_time, sentence_case
 from models.standing import State
 from store.registry.assessments import Assessment
 from store.units import NS_PER_MS
 
-SHOWN_NIGHTS = 28
 ROWS_EVERY_MS = 60_000
 """Nights and flags change once a day; a minute is soon enough."""
 PULSES_EVERY_MS = 5_000
 """A glance at who is streaming; the live page moves every second."""
-SPARKLINES = (("hrv", "HRV"), ("sleep", "Sleep"), ("activity", "Activity"), ("heart", "Resting heart"))
-LIMIT_Z = 3.5
-"""Further from usual than this is drawn at the edge."""
-_STEPS = 70
-_FIRST_CODE = 35
-"""`#`: from here on printable letters stand for values; a blank is a missing night."""
 _SHORT_LIST = 30
 """Up to so many rows the page is as long as the list; longer lists scroll and draw only what is in sight."""
 _ROW_PX = 46
@@ -172,8 +163,7 @@ def _row(patient: Patient, order: int, now_ns: int) -> Row:
         "why": _IN_BRACKETS.sub("", held.reason),
         "since": held.since.isoformat() if held.since else "",
         "days": (today - held.since).days if held.since else None,
-        **{key: drawn_z(patient.series.get(key)) for key, _ in SPARKLINES},
-        "coverage": drawn_shares(patient.nights.coverage_frac),
+        **patient.drawn,
         **_last_cells(patient.last_data_ns, patient.pulse, now_ns),
     }
 
@@ -201,50 +191,6 @@ def _assessment_text(newest: Assessment | None, patient: Patient, now_ns: int) -
 
 def _days_ago(day: date, patient: Patient, now_ns: int) -> int:
     return max(0, (local_time(now_ns, patient.subject.zone).date() - day).days)
-
-
-def drawn_z(series: Series | None) -> str:
-    """Return the newest nights, a letter each: the distance from usual in robust SD, blank where missing.
-
-    Without an own band the distance is from the person's own median so far; the first letter says from which
-    night on there is a band.
-    """
-    if series is None:
-        return ""
-    values, z = (_padded(each) for each in (series.values, series.band.z))
-    has_band = np.isfinite(_padded(series.band.usual))
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return ""
-    if not has_band.all():
-        middle = float(np.median(known))
-        spread = max(1.4826 * float(np.median(np.abs(known - middle))), 0.03 * abs(middle), 1e-9)
-        z = np.where(has_band, z, (values - middle) / spread)
-    begin = int(np.argmax(has_band)) if has_band.any() else SHOWN_NIGHTS
-    return chr(_FIRST_CODE + begin) + _letters(np.where(np.isfinite(values), z, np.nan))
-
-
-def _letters(z: NDArray[np.float64]) -> str:
-    """Return z as letters, `LIMIT_Z` and beyond as the first and the last."""
-    steps = np.rint((np.clip(np.nan_to_num(z), -LIMIT_Z, LIMIT_Z) + LIMIT_Z) * _STEPS / (2 * LIMIT_Z))
-    codes = np.where(np.isnan(z), ord(" "), steps + _FIRST_CODE).astype(np.uint8)
-    return codes.tobytes().decode("ascii")
-
-
-def drawn_shares(coverage_frac: NDArray[np.float64]) -> str:
-    """Return the recorded share of the newest nights, a digit each; blank before the first night.
-
-    >>> drawn_shares(np.array([0.99, np.nan]))[-3:]
-    ' 90'
-    """
-    recent = np.nan_to_num(coverage_frac[-SHOWN_NIGHTS:])
-    return "".join(str(int(share * 9.99)) for share in recent.clip(0, 1).tolist()).rjust(SHOWN_NIGHTS)
-
-
-def _padded(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the newest nights (n,), as many as are drawn: those before the first are missing."""
-    recent = values[-SHOWN_NIGHTS:]
-    return np.concatenate([np.full(SHOWN_NIGHTS - len(recent), np.nan), recent])
 
 
 def _views(rows: list[Row]) -> list[Component]:

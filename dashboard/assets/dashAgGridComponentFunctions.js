@@ -6,7 +6,7 @@
   const make = function () {
     return window.React.createElement.apply(null, arguments);
   };
-  const WIDTH = 80, HEIGHT = 30, EDGE = 4, LIMIT_Z = 3.5, STEPS = 70, FIRST_CODE = 35, BAND_Z = 2;
+  const WIDTH = 80, HEIGHT = 30, EDGE = 4, LIMIT_Z = 3.5, STEPS = 35, FIRST_CODE = 35, BAND_Z = 2;
   const BAR_WIDTH = 76, BAR_HEIGHT = 20;
 
   cells.Level = function (props) {
@@ -80,6 +80,11 @@
     return HEIGHT / 2 - (z / LIMIT_Z) * (HEIGHT / 2 - EDGE);
   }
 
+  /* One element for all of a kind: a hundred small ones a row would keep the browser busy. */
+  function path(name, drawn) {
+    return make("path", { key: name, className: name, d: drawn });
+  }
+
   cells.Sparkline = function (props) {
     if (!props.value) return make("span", { className: "quiet" }, "–");
     const series = decode(props.value), z = series.z, length = z.length, parts = [];
@@ -91,19 +96,20 @@
       const left = Math.max(0, x(series.begin) - step / 2);
       parts.push(make("rect", { key: "b", className: "spark-band", x: left, y: y(BAND_Z), width: WIDTH - left, height: y(-BAND_Z) - y(BAND_Z), rx: 1.5 }));
     }
-    let missing = 0, outside = 0;
+    let missing = 0, outside = 0, line = "", dots = "", marks = "";
     runs(function (at) { return z[at] !== null; }, length).forEach(function (run) {
-      const points = [];
-      for (let at = run[0]; at < run[1]; at++) points.push(place(at));
-      if (points.length > 1) parts.push(make("path", { key: "l" + run[0], className: "spark-line", d: "M" + points.join("L") }));
-      else parts.push(make("circle", { key: "c" + run[0], className: "spark-dot", cx: x(run[0]), cy: y(z[run[0]]), r: 1.5 }));
+      if (run[1] - run[0] === 1) dots += "M" + place(run[0]) + "h0";
+      else for (let at = run[0]; at < run[1]; at++) line += (at === run[0] ? "M" : "L") + place(at);
     });
     for (let at = 0; at < length; at++) {
       if (z[at] === null) missing += 1;
       if (!isOutside(at)) continue;
       outside += 1;
-      parts.push(make("path", { key: "o" + at, className: "spark-outside", d: "M" + x(at).toFixed(1) + " " + (y(z[at]) - 2.8).toFixed(1) + "l2.8 2.8-2.8 2.8-2.8-2.8z" }));
+      marks += "M" + x(at).toFixed(1) + " " + (y(z[at]) - 2.8).toFixed(1) + "l2.8 2.8-2.8 2.8-2.8-2.8z";
     }
+    if (line) parts.push(path("spark-line", line));
+    if (dots) parts.push(path("spark-dot", dots));
+    if (marks) parts.push(path("spark-outside", marks));
     const said = length + " nights: " + outside + " outside own band, " + missing + " without a value";
     return make("svg", { role: "img", "aria-label": said, width: WIDTH, height: HEIGHT, className: "spark" }, parts);
   };
@@ -112,17 +118,21 @@
   cells.CoverageBars = function (props) {
     const text = (props.value || "").trim(), first = (props.value || "").length - text.length;
     if (!text) return make("span", { className: "quiet" }, "–");
-    const step = BAR_WIDTH / props.value.length, parts = [];
-    let sum = 0;
-    const bar = function (name, at, top, height) {
-      parts.push(make("rect", { key: name + at, className: "bar-" + name, x: at * step, y: top, width: step - 0.7, height: height }));
+    const step = BAR_WIDTH / props.value.length;
+    let sum = 0, missing = "", covered = "";
+    const bar = function (at, top, height) {
+      return "M" + (at * step).toFixed(2) + " " + top.toFixed(2) + "h" + (step - 0.7).toFixed(2) +
+        "v" + height.toFixed(2) + "h-" + (step - 0.7).toFixed(2) + "z";
     };
     for (let at = first; at < props.value.length; at++) {
-      const share = Number(props.value[at]) / 9;
+      const share = Number(props.value[at]) / 9, top = (1 - share) * BAR_HEIGHT;
       sum += share;
-      if (share < 1) bar("missing", at, 0, (1 - share) * BAR_HEIGHT);
-      if (share > 0) bar("covered", at, (1 - share) * BAR_HEIGHT, share * BAR_HEIGHT);
+      if (share < 1) missing += bar(at, 0, top);
+      if (share > 0) covered += bar(at, top, share * BAR_HEIGHT);
     }
+    const parts = [];
+    if (missing) parts.push(path("bar-missing", missing));
+    if (covered) parts.push(path("bar-covered", covered));
     const said = Math.round((100 * sum) / text.length) + " % of " + text.length + " nights recorded";
     return make("svg", { role: "img", "aria-label": said, width: BAR_WIDTH, height: BAR_HEIGHT, className: "spark" }, parts);
   };

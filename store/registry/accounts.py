@@ -343,10 +343,11 @@ class Accounts:
             row = connection.execute(query).first()
         return None if row is None else User(*row)
 
-    def visible_subjects(self, user: User) -> list[str]:
-        """Return the ids of the people this user may see, sorted: the own case-load and that of their teams.
+    def visible_subjects(self, user: User, only: Sequence[str] | None = None) -> list[str]:
+        """Return the ids of the people (or those of `only`) this user may see, sorted.
 
-        A patient sees nobody else, whatever team they are put in.
+        These are the own case-load and that of their teams; a patient sees nobody else, whatever team they
+        are put in.
         """
         everybody, load = schema.subject.c.subject_id, schema.case_load
         m, p = schema.team_member, schema.team_patient
@@ -355,12 +356,17 @@ class Accounts:
             sa.select(p.c.subject_id).join(m, m.c.team_id == p.c.team_id).where(m.c.user_id == user.user_id)
         )
         seen = own if user.role == "patient" else sa.union(own, cared)
+        query = sa.select(everybody)
+        if not user.sees_all:
+            query = query.where(everybody.in_(seen))
+        if only is not None:
+            query = query.where(everybody.in_(only))
         with self._engine.connect() as connection:
-            return sorted(connection.execute(sa.select(everybody) if user.sees_all else seen).scalars())
+            return sorted(connection.execute(query).scalars())
 
     def can(self, user: User, subject_id: str) -> bool:
         """Say whether a user may see a person's data."""
-        return subject_id in self.visible_subjects(user)
+        return bool(self.visible_subjects(user, [subject_id]))
 
     def _is_usable(self, row: sa.Row[Any]) -> bool:
         """Say whether a row of the user table may sign in by its password now."""

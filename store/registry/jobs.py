@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,20 @@ class Jobs:
     def latest(self, kind: str) -> JobRun | None:
         """Return the run of that kind that started last, or None."""
         return next(iter(self.recent(1, kind=kind)), None)
+
+    def ended_ns(self, kinds: Sequence[str]) -> list[int | None]:
+        """Return when the run of each kind that started last ended; None where there is none, or it runs."""
+        t = schema.job_run
+        newest = [
+            sa.select(t.c.ended_ns)
+            .where(t.c.kind == kind)
+            .order_by(t.c.started_ns.desc())
+            .limit(1)
+            .scalar_subquery()
+            for kind in kinds
+        ]
+        with self._engine.connect() as connection:
+            return list(connection.execute(sa.select(*newest)).one())
 
     def recent(self, limit: int, *, kind: str | None = None) -> list[JobRun]:
         """Return the runs (of a kind) that started last, newest first."""

@@ -9,7 +9,7 @@ import pytest
 from dashboard.app import create_app
 from dashboard.caseload import SHOWN_NIGHTS, read_case_load, read_patient, through_night
 from dashboard.live import pulse_text, sign_of_life, signal_text
-from dashboard.markers import unwrapped_h
+from dashboard.markers import MARKERS, Series, unwrapped_h
 from dashboard.pulse import (
     LIVE_BOARD_S,
     LIVE_WITHIN_S,
@@ -22,13 +22,13 @@ from dashboard.pulse import (
 from dashboard.routes import Route, route_of
 from dashboard.serve import serve
 from dashboard.sources import Sources
+from dashboard.sparklines import DRAWN_NIGHTS, LIMIT_Z, SPARKLINES, drawn_shares, drawn_z
 from dashboard.trends import tiles, trend_charts
-from dashboard.triage import LIMIT_Z, SPARKLINES, drawn_shares, drawn_z
-from dashboard.triage import SHOWN_NIGHTS as SHOWN_IN_LIST
 from dashboard.warming import warm_up
 from dashboard.words import LEVELS, age_text, digits_apart, span_text
 from dashboard.zoom import MOST_POINTS, is_reset, least_and_largest, span_of
 from features.nights import read_nights
+from models.baseline import Band
 from models.standing import State
 from store.errors import ConfigError, StoreUnavailableError
 from store.nights import night_of
@@ -280,12 +280,21 @@ def test_letters_of_a_sparkline_say_where_the_band_begins_and_what_is_missing(ca
     for patient in case_load.values():
         for key, _ in SPARKLINES:
             text = drawn_z(patient.series.get(key))
-            assert len(text) in (0, SHOWN_IN_LIST + 1)
+            assert len(text) in (0, DRAWN_NIGHTS + 1)
     z = case_load["V01"].series["hrv"].band.z[-1]
-    last = (ord(drawn_z(case_load["V01"].series["hrv"])[-1]) - 35) / 70 * 2 * LIMIT_Z - LIMIT_Z
-    assert abs(last - np.clip(z, -LIMIT_Z, LIMIT_Z)) <= LIMIT_Z / 70
-    assert drawn_z(case_load["V04"].series["hrv"])[0] == chr(35 + SHOWN_IN_LIST)
+    last = (ord(drawn_z(case_load["V01"].series["hrv"])[-1]) - 35) / 35 * 2 * LIMIT_Z - LIMIT_Z
+    assert abs(last - np.clip(z, -LIMIT_Z, LIMIT_Z)) <= LIMIT_Z / 35
+    assert drawn_z(case_load["V04"].series["hrv"])[0] == chr(35 + DRAWN_NIGHTS)
     assert drawn_shares(np.array([0.99, np.nan]))[-3:] == " 90"
+
+
+@pytest.mark.parametrize("z", [1.999, 2.001, -1.999, -2.001])
+def test_no_night_changes_sides_of_the_band_by_being_drawn_as_a_letter(z):
+    values = np.full(40, 50.0)
+    band = Band(values, values, values, np.full(40, z), np.zeros(40, np.intp))
+    letter = drawn_z(Series(MARKERS[0], values, band))[-1]
+    read = (ord(letter) - 35) / 35 * 2 * LIMIT_Z - LIMIT_Z
+    assert (abs(read) > 2) == (abs(z) > 2)
 
 
 def test_zooming_keeps_extremes_and_the_edges_of_gaps():
