@@ -38,7 +38,10 @@ ZOOMS = 12
 _HERE = Path(__file__).parent
 _QUIET_MS, _PATIENCE_S = 600, 60
 _WATCH = (_HERE / "visit.js").read_text()
-_CHARTS = "document.querySelectorAll('.js-plotly-plot .main-svg').length >= 14"
+_CHARTS = (
+    "[...document.querySelectorAll('.js-plotly-plot')]"
+    ".filter(function (plot) { return plot.querySelector('.main-svg'); }).length >= 7"
+)
 _BOKEH = "window.Bokeh && Bokeh.documents.length && Bokeh.documents.every(function (d) { return d.is_idle; })"
 
 

@@ -30,7 +30,7 @@ from dashboard.zoom import connect_zoom
 from store.installation import Installation
 
 PAGE_HEADER = "X-Evenkeel-Page"
-"""`assets/evenkeel.js` names the address of the page when it asks for the layout."""
+"""`templates/begin.js` names the address of the page when it asks for the layout."""
 
 
 def create_app(installation: Installation) -> Shell:
@@ -46,7 +46,7 @@ def create_app(installation: Installation) -> Shell:
         sources=sources,
         # The frame links stylesheet and vendored code itself: the one also where there is no Dash, the other
         # only where it is needed.
-        assets_ignore=r".*\.css|plotly-.*|.*\.txt|.*\.woff2",
+        assets_ignore=r".*\.css|(plotly|regenerator)-.*|.*\.txt|.*\.woff2",
         serve_locally=True,
         compress=False,
         update_title="",
@@ -55,7 +55,7 @@ def create_app(installation: Installation) -> Shell:
         enable_mcp=False,
         csrf_token_name=csrf_cookie(is_behind_tls=installation.settings.dashboard.is_behind_tls),
     )
-    install_gate(server, sources, app.csp_hashes)
+    install_gate(server, sources, app.script_hashes)
     server.register_blueprint(sign_in_pages(sources))
     install_provider(server, sources)
     install_plain_pages(server, sources)

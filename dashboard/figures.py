@@ -118,6 +118,8 @@ def axis(**more: object) -> dict[str, Any]:
         "fixedrange": True,
         "tickfont": {"size": 11, "color": QUIET},
         "automargin": False,
+        # Measuring every label before it is hidden costs a fifth of all drawing, and ours fit.
+        "ticklabeloverflow": "allow",
     } | more
 
 

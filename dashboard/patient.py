@@ -31,18 +31,19 @@ from store.registry.people import Sensor, Subject
 from store.streams import ACTIVITY_EPOCH, RR_INTERVAL, SLEEP_STAGE
 from store.units import NS_PER_S
 
-REFRESH_EVERY_MS = 1_000
+STREAMING_EVERY_MS, WAITING_EVERY_MS = 1_000, 5_000
+"""How often the page asks for what moves: while heart rate arrives, and while none does."""
 _CONSENTS = ((RR_INTERVAL, "heart"), (ACTIVITY_EPOCH, "movement"), (SLEEP_STAGE, "sleep"))
 _TABLE_STEP_S = 30
 _RASTER_PX, _CHART_PX = 430, 80
 
-Moving = tuple[list[Component], list[Component | str], dict[str, Any], Component, list[Component]]
+Moving = tuple[list[Component], list[Component | str], dict[str, Any], Component, list[Component], int]
 
 
 def patient_layout(sources: Sources, subject: Subject) -> Component:
     """Return the page of a patient that whoever asks may see."""
     patient = read_patient(sources, subject)
-    number, sign, figure, table, facts = moving_parts(sources, subject)
+    number, sign, figure, table, facts, every_ms = moving_parts(sources, subject)
     annotations = readable_annotations(sources, subject)
     assessments = sources.registry.assessments.of_subject(subject.subject_id)
     marks = marks_of(patient.flags, annotations)
@@ -71,7 +72,7 @@ def patient_layout(sources: Sources, subject: Subject) -> Component:
             ),
             html.Div(rasters.below, className="columns") if rasters.below else None,
             compare_panel(patient),
-            dcc.Interval(id="patient-timer", interval=REFRESH_EVERY_MS),
+            dcc.Interval(id="patient-timer", interval=every_ms),
         ],
         className="page patient",
     )
@@ -142,13 +143,14 @@ def connect_patient(app: Shell, sources: Sources) -> None:
         Output("live-chart", "figure"),
         Output("live-chart-table", "children"),
         Output("facts", "children"),
+        Output("patient-timer", "interval"),
     ]
     timer, address = Input("patient-timer", "n_intervals"), State("address", "pathname")
     app.connect(refresh, outputs, [timer, address], on_load=False)
 
 
 def moving_parts(sources: Sources, subject: Subject) -> Moving:
-    """Return the number, its sign of life, the last five minutes as figure and table, and what else ages."""
+    """Return what moves (number, sign of life, last minutes, table, facts), and when to ask again."""
     now_ns = sources.clock.now_ns()
     pulse = newest_pulse(sources.store, subject.subject_id)
     start_ns = now_ns - LIVE_SPAN_S * NS_PER_S
@@ -159,6 +161,7 @@ def moving_parts(sources: Sources, subject: Subject) -> Moving:
         live_figure(t_ns, bpm, now_ns, subject.zone),
         _live_table(t_ns, bpm, subject.zone),
         _facts(sources, subject, now_ns, newest_data_ns(sources, subject.subject_id, pulse)),
+        STREAMING_EVERY_MS if pulse and pulse.is_live(now_ns) else WAITING_EVERY_MS,
     )
 
 

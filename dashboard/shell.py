@@ -1,10 +1,13 @@
 """The frame of every page, made on the server: it stands even where scripts do not run."""
 
+import base64
+import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import dash
@@ -35,6 +38,9 @@ _HERE = Path(__file__).parent
 _VENDOR = "vendor"
 FONT_PATH = f"/assets/{_VENDOR}/inter-latin.woff2"
 _SCRIPT = re.compile(r"<script[^>]*></script>")
+_REGENERATOR = "regenerator-0.14.1.js"
+"""All that Dash needs of its polyfills today; the others replace what browsers do well by slow code."""
+_BEGIN = (_HERE / "templates" / "begin.js").read_text().strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,15 @@ PAGES_WITHOUT_CHARTS = frozenset({"triage", "live"})
 """Plotly is half of all code a browser loads; pages without a chart go without it."""
 PAGES_WITHOUT_GRID = frozenset({"patient", "summary", "live"})
 """The same of AG Grid. A page that is in neither set loads both."""
+_SUITES = "/_dash-component-suites"
+SOON: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        "triage": (f"{_SUITES}/dash_ag_grid/async-community.js",),
+        "patient": (f"{_SUITES}/dash/dcc/async-graph.js",),
+        "summary": (f"{_SUITES}/dash/dcc/async-graph.js",),
+    }
+)
+"""Code that Dash itself would ask for only once it has the layout, by page."""
 
 
 class Shell(Dash):
@@ -78,9 +93,16 @@ class Shell(Dash):
         """Return the document of the page at the requested address."""
         route = route_of(request.path)
         title = route.title() if route else "evenkeel"
-        parts["scripts"] = _needed_scripts(parts["scripts"], route.page if route else "")
-        safe = {name: Markup(part) for name, part in parts.items()}  # noqa: S704 - made by Dash itself
-        return render_template("page.html", **(safe | {"title": title}))
+        page = route.page if route else ""
+        parts["scripts"] = _needed_scripts(parts["scripts"], page)
+        parts["begin"] = _BEGIN
+        safe = {name: Markup(part) for name, part in parts.items()}  # noqa: S704 - made by Dash and by us
+        return render_template("page.html", **(safe | {"title": title, "soon": SOON.get(page, ())}))
+
+    def script_hashes(self) -> list[str]:
+        """Return the digests of all scripts within the document, as a content security policy names them."""
+        own = base64.b64encode(hashlib.sha256(_BEGIN.encode()).digest()).decode()
+        return [*self.csp_hashes(), f"'sha256-{own}'"]
 
     def connect(
         self,
@@ -104,13 +126,15 @@ class Shell(Dash):
 
 def _needed_scripts(scripts: str, page: str) -> str:
     """Return the script elements that a page needs, plotly cut down to its cartesian part."""
+    first = f'<script src="/assets/{_VENDOR}/{_REGENERATOR}"></script>\n'
     chart = ""
     if page not in PAGES_WITHOUT_CHARTS and (partial := _cartesian_plotly()):
         chart = f'<script src="/assets/{_VENDOR}/{partial}"></script>\n'
-    unneeded = ["/plotly/"] if chart or page in PAGES_WITHOUT_CHARTS else []
+    unneeded = ["/dash_table/", "/deps/polyfill@"]  # no page has a table of Dash
+    unneeded += ["/plotly/"] if chart or page in PAGES_WITHOUT_CHARTS else []
     unneeded += ["/dash_ag_grid/", "/dashAgGrid"] if page in PAGES_WITHOUT_GRID else []
     kept = (tag for tag in _SCRIPT.findall(scripts) if not any(name in tag for name in unneeded))
-    return chart + "\n".join(kept)
+    return first + chart + "\n".join(kept)
 
 
 @cache

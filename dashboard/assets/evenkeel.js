@@ -149,6 +149,52 @@
 
   setInterval(function () { document.querySelectorAll(".live-card").forEach(drawTrace); }, 1000);
 
+  /* A chart is drawn when it comes near what is in sight, one after the other; a sheet of paper shows all. */
+  const NEAR = "50%";
+  const waiting = new Map();
+
+  function drawChart(graph) {
+    const asked = waiting.get(graph);
+    if (!asked) return;
+    waiting.delete(graph);
+    near.unobserve(graph);
+    asked.done(graph.isConnected ? asked.draw(graph, asked.figure) : graph);
+  }
+
+  const near = new IntersectionObserver(function (seen) {
+    seen.forEach(function (each) {
+      if (each.isIntersecting) setTimeout(drawChart, 0, each.target);
+    });
+  }, { rootMargin: NEAR });
+
+  const askedParts = new WeakMap(); /* of each chart: the parts of the layout it was last asked to have */
+
+  /* After a zoom Dash hands back what plotly has just drawn; to draw it again would delay the samples. */
+  function isDrawn(graph, figure) {
+    const before = askedParts.get(graph), parts = {};
+    Object.keys(figure.layout || {}).forEach(function (part) {
+      parts[part] = JSON.stringify(figure.layout[part]);
+    });
+    askedParts.set(graph, parts);
+    return Boolean(before) && graph.data === figure.data && Object.keys(parts).every(function (part) {
+      return parts[part] === before[part] || parts[part] === JSON.stringify(graph.layout[part]);
+    });
+  }
+
+  function drawWhenNear(draw, graph, figure) {
+    const isOld = isDrawn(graph, figure);
+    if (graph.data) return isOld ? Promise.resolve(graph) : draw(graph, figure);
+    const before = waiting.get(graph);
+    return new Promise(function (done) {
+      const all = function (drawn) { if (before) before.done(drawn); done(drawn); };
+      waiting.set(graph, { draw: draw, figure: figure, done: all });
+      near.observe(graph);
+    });
+  }
+
+  if (window.Plotly) window.Plotly.react = drawWhenNear.bind(null, window.Plotly.react);
+  window.addEventListener("beforeprint", function () { [...waiting.keys()].forEach(drawChart); });
+
   /* Tables come as data and are drawn when somebody opens them, and again when their data change. */
   function row(cells, tag) {
     const made = document.createElement("tr");
@@ -250,7 +296,7 @@
       return new Promise(function (done) { setTimeout(done, AGAIN_AFTER_MS); }).then(attempt);
     }
     function attempt() {
-      return ask.call(window, address, options).then(heard, unheard).then(
+      return ask(address, options).then(heard, unheard).then(
         function (answer) { return answer.status === 503 ? again() : over(answer); },
         function (error) {
           if (error instanceof TypeError) return again();
@@ -270,10 +316,18 @@
     document.addEventListener(kind, function () { isActive = true; }, { capture: true, passive: true });
   });
 
-  const ask = window.fetch;
+  const fetchAnew = window.fetch;
+
+  /* What `begin.js` has asked for is here or on its way. */
+  function ask(address, options) {
+    const begun = window.evenkeelBegun || {}, answer = begun[address];
+    delete begun[address];
+    return answer || fetchAnew.call(window, address, options);
+  }
+
   window.fetch = function (address, options) {
     const isLayout = String(address).includes("/_dash-layout");
-    if (!isLayout && !String(address).includes("/_dash-update-component")) return ask.apply(this, arguments);
+    if (!isLayout && !String(address).includes("/_dash-update-component")) return ask(address, options);
     const told = Object.assign({}, options, { headers: new Headers((options || {}).headers) });
     if (isLayout) {
       told.headers.set("X-Evenkeel-Page", window.location.pathname);
@@ -283,7 +337,7 @@
     isActive = false;
     const isTick = String(told.body).includes(".n_intervals");
     if (isTick) isPolling = true;
-    return isTick ? ask.call(this, address, told).then(heard, unheard) : persistent(address, told);
+    return isTick ? ask(address, told).then(heard, unheard) : persistent(address, told);
   };
 
   /* On paper "0 s ago" means nothing without the time. */

@@ -98,6 +98,41 @@ def test_zooming_in_brings_finer_values_and_double_click_the_overview(visit, add
     page.wait_for_function(f"() => {count} === {before}")
 
 
+def test_charts_out_of_sight_are_drawn_when_they_come_near_and_all_of_them_for_paper(visit, address):
+    page = visit("lead")
+    page.set_viewport_size({"width": 700, "height": 400})
+    undrawn = page.locator(".drawing:not(:has(.main-svg))")
+    for come_near in ("scrollTo(0, document.body.scrollHeight)", "dispatchEvent(new Event('beforeprint'))"):
+        page.goto(f"{address}/patient/V01")
+        page.wait_for_selector("#zoom-chart", state="attached")
+        page.wait_for_timeout(300)
+        few = undrawn.count()
+        assert few > 1
+        page.evaluate(come_near)
+        page.wait_for_function(
+            f"() => document.querySelectorAll('.drawing:not(:has(.main-svg))').length < {few}"
+        )
+    expect(undrawn).to_have_count(0)
+
+
+def test_a_zoom_asks_once_and_draws_twice(visit, address):
+    page = visit("lead")
+    shown(page, address, "/patient/V01")
+    page.locator("#zoom-chart").evaluate("(part) => part.scrollIntoView({ block: 'center' })")
+    page.wait_for_selector("#zoom-chart .nsewdrag")
+    page.wait_for_timeout(500)
+    page.evaluate("""() => {
+        const plot = document.querySelector('#zoom-chart .js-plotly-plot'), axis = plot._fullLayout.xaxis;
+        const end = +new Date(axis.maxallowed);
+        window.drawn = 0;
+        plot.on('plotly_afterplot', () => { window.drawn += 1; });
+        window.Plotly.relayout(plot, { 'xaxis.range[0]': end - 6e7, 'xaxis.range[1]': end - 1e7 });
+    }""")
+    page.wait_for_function("() => window.drawn === 2")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.drawn") == 2
+
+
 def test_what_happened_is_written_down_and_drawn_in_every_chart(visit, address):
     page = visit("lead")
     page.goto(f"{address}/patient/V02")

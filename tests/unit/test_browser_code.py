@@ -33,7 +33,11 @@ def test_the_vendored_plotly_is_the_one_that_was_released_for_this_plotly_py():
 @pytest.mark.parametrize(
     ("path", "needed", "unneeded"),
     [
-        ("/", ["/dash_ag_grid/", "dashAgGridFunctions"], ["plotly"]),
+        (
+            "/",
+            ["/dash_ag_grid/", "dashAgGridFunctions", "regenerator"],
+            ["plotly", "/dash_table/", "polyfill"],
+        ),
         ("/live", [], ["plotly", "/dash_ag_grid/", "dashAgGrid"]),
         ("/patient/V01", ["plotly-cartesian-"], ["/plotly/", "/dash_ag_grid/", "dashAgGrid"]),
     ],
@@ -44,6 +48,18 @@ def test_a_page_loads_only_the_code_it_needs(visitor, path, needed, unneeded):
     scripts = " ".join(re.findall(r"<script src=[^>]+>", text))
     assert all(name in scripts for name in (*needed, "evenkeel.js", "dash_renderer"))
     assert not [name for name in unneeded if name in scripts]
+
+
+@pytest.mark.parametrize("path", ["/", "/patient/V01", "/patient/V01/summary"])
+def test_code_that_is_asked_for_ahead_is_there(visitor, path):
+    visitor.sign_in("lead")
+    ahead = re.findall(r'<link rel="preload" as="script" href="([^"]+)"', visitor.get(path).text)
+    assert len(ahead) == 1
+    answer = visitor.get(ahead[0])
+    assert (answer.status_code, answer.mimetype) in {
+        (200, "text/javascript"),
+        (200, "application/javascript"),
+    }
 
 
 def test_the_first_layout_brings_the_page_and_is_written_down(app, visitor):
