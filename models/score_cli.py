@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from store.command import cannot_write, open_installation, progress_bar, say
+from store.command import cannot_write, finish, open_installation, progress_bar, say
 
 _Daily = Annotated[Path, typer.Argument(help="CSV, a row per subject and day.", dir_okay=False)]
 _Mapping = Annotated[
@@ -90,7 +90,8 @@ def evaluate(
     With --raw, the same changes are made in beats, movement and sleep as this installation recorded them:
     the nights they touch are computed again as `features run` does, and judged by the shipped model as
     `flags run` does. It says what of each change reached the markers, and what is found, beside the same
-    changes made in daily values. Nothing is written but the report.
+    changes made in daily values. Nothing is written but the report. Exit status 3: somebody was left out,
+    and it is said why.
     """
     from store.errors import ConfigError
 
@@ -100,16 +101,18 @@ def evaluate(
         raise ConfigError(f"{suite!r} is no suite; needed is: standard")
     if not raw and (subject or scenario):
         raise ConfigError("--subject and --scenario go with --raw alone")
+    failed: tuple[str, ...] = ()
     try:
         if raw:
             asked = _RawRun(tuple(subject or ()), tuple(scenario or ()), onsets, workers)
-            paths = _on_raw(context, seed, out, asked)
+            paths, failed = _on_raw(context, seed, out, asked)
         else:
             paths = _on_table(daily, mapping, seed, out) if daily else _on_labels(context, seed, out)
     except OSError as error:
         cannot_write(out, error)
     for path in paths:
         say(str(path))
+    finish(failed)
 
 
 def _on_table(daily: Path, mapping: str | None, seed: int, out: Path) -> list[Path]:
@@ -136,7 +139,10 @@ def _on_labels(context: typer.Context, seed: int, out: Path) -> list[Path]:
     return write_label_report(found, evaluate_by_lot(people, seed=seed), out)
 
 
-def _on_raw(context: typer.Context, seed: int, out: Path, asked: _RawRun) -> list[Path]:
+def _on_raw(
+    context: typer.Context, seed: int, out: Path, asked: _RawRun
+) -> tuple[list[Path], tuple[str, ...]]:
+    """Return what was written, and why people were left out."""
     from features.job import sensor_models
     from features.night_source import SourcePlace
     from features.nights import NIGHT_STREAM
@@ -171,4 +177,4 @@ def _on_raw(context: typer.Context, seed: int, out: Path, asked: _RawRun) -> lis
     if not found.shown:
         why = "; ".join(found.left_out.values()) or "nobody has nine weeks of nights with three values each"
         raise DataError(f"Nothing could be evaluated: {why}")
-    return write_raw_report(found, out)
+    return write_raw_report(found, out), tuple(found.left_out.values())

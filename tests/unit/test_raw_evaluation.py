@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from configs.settings import FeatureSettings
 from evenkeel import app
 from features.job import run_features, sensor_models
-from features.night_inputs import INPUT_STREAMS
+from features.night_inputs import INPUT_STREAMS, NightInputs
 from features.nights import NIGHT_STREAM, read_nights
 from models.channels import NAMES
 from models.daily import Days
@@ -128,7 +128,10 @@ def run(made: Installation, out: Path, *more: str):
 
 def test_the_command_reports_what_was_asked_and_found_and_leaves_the_store_alone(clinic, tmp_path):
     before = held(clinic)
-    told = run(clinic, tmp_path / "one", "--scenario", "severe", "--scenario", "illness-1-night")
+    asked = [
+        word for name in ("severe", "illness-1-night", "hetero-moderate") for word in ("--scenario", name)
+    ]
+    told = run(clinic, tmp_path / "one", *asked)
     assert told.exit_code == 0, told.output
     assert held(clinic) == before
     report = json.loads((tmp_path / "one" / "report.json").read_text())
@@ -137,7 +140,11 @@ def test_the_command_reports_what_was_asked_and_found_and_leaves_the_store_alone
     assert effects["severe", "mean_hr_bpm"]["raw_median"] == pytest.approx(0.08, abs=0.006)
     assert effects["severe", "rmssd_ms"]["daily_median"] == pytest.approx(-0.25)
     assert (report["people"], report["simulated"], report["onsets"]) == (1, 1, 1)
-    (severe, ill) = report["found"]
+    for value in ("mean_hr_bpm", "rmssd_ms", "steps"):  # the same is drawn for both
+        hetero = effects["hetero-moderate", value]
+        assert hetero["daily_median"] == pytest.approx(hetero["asked_median"], abs=1e-9)
+        assert hetero["raw_median"] == pytest.approx(hetero["asked_median"], abs=0.01)
+    severe, ill, _ = report["found"]
     assert severe["raw"]["found_35d"] == severe["daily"]["found_35d"] == 1.0
     assert severe["raw"]["null_35d"] == 0.0
     assert ill["raw"]["found_7d"] == ill["raw"]["null_7d"]
@@ -149,10 +156,11 @@ def test_the_command_reports_what_was_asked_and_found_and_leaves_the_store_alone
     assert (tmp_path / "one" / "plots.html").stat().st_size > 100_000
 
 
-def test_it_is_the_same_again_and_another_seed_is_another_onset(clinic, tmp_path):
+def test_it_is_the_same_with_two_workers_and_another_seed_is_another_onset(clinic, tmp_path):
     written = []
-    for k, seed in enumerate(("1", "1", "4")):
-        told = run(clinic, tmp_path / str(k), "--scenario", "illness-1-night", "--seed", seed)
+    for k, (seed, workers) in enumerate((("1", "1"), ("1", "2"), ("4", "1"))):
+        more = ["--scenario", "illness-1-night", "--seed", seed, "--workers", workers]
+        told = run(clinic, tmp_path / str(k), *more)
         assert told.exit_code == 0, told.output
         written.append(json.loads((tmp_path / str(k) / "report.json").read_text())["effects"])
     assert written[0] == written[1] != written[2]
@@ -177,6 +185,16 @@ def test_scenarios_are_those_of_the_injector_each_once():
     with pytest.raises(ConfigError, match="needed is one of mild"):
         chosen_scenarios(["relapse"])
     assert "phase-delay" in SCENARIOS
+
+
+def test_who_cannot_be_taken_is_named(clinic, tmp_path, monkeypatch):
+    def other(inputs: NightInputs) -> tuple[dict[str, int], str]:
+        return {}, f"other samples of {inputs.span.night}"
+
+    monkeypatch.setattr("models.raw_nights.counted", other)
+    refused = run(clinic, tmp_path, "--scenario", "illness-1-night")
+    assert isinstance(refused.exception, DataError)
+    assert "S1, night" in str(refused.exception)
 
 
 def test_nobody_with_enough_nights_is_said(tmp_path):
