@@ -13,6 +13,7 @@ NAMES = {
     "dashboard": "pages beside Streamlit, Bokeh and Panel: until they can be used, and what they weigh",
     "hrv": "HRV beside other packages: the same values, the time of a window, thirty patient-days",
     "movement": "rhythm, wear, activity and raw acceleration beside other packages: values, then time",
+    "screen": "strap to screen: when a heart rate that a strap sent stands on the live page in a browser",
     "sleep": "ten families of sleep and rhythm, raw acceleration and counts beside peers: values, then time",
     "sleep-accuracy": "sleep and stages against polysomnography; --score DIR fits nothing",
     "sleep-speed": "sleep scorers beside pyActigraphy: every minute, then the time of thirty days",

@@ -36,7 +36,8 @@ CHROMIUM = "/usr/bin/chromium"
 CLIENTS, CALLS = 8, 40
 ZOOMS = 12
 _HERE = Path(__file__).parent
-_QUIET_MS, _PATIENCE_S = 600, 60
+PATIENCE_S = 60
+_QUIET_MS = 600
 _WATCH = (_HERE / "visit.js").read_text()
 _CHARTS = (
     "[...document.querySelectorAll('.js-plotly-plot')]"
@@ -70,7 +71,7 @@ def run(*, is_full: bool = False) -> list[Row]:
         home = folder / "home"
         build(home, patients=1000)
         figures_ms = figures_of(home)
-        port = stack.enter_context(_served(_ours(home)))
+        port = stack.enter_context(served(dashboard_of(home)))
         own = f"http://127.0.0.1:{port}"
         cases = [
             Case(
@@ -85,7 +86,7 @@ def run(*, is_full: bool = False) -> list[Row]:
         engine = stack.enter_context(sync_playwright())
         browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         stack.callback(browser.close)
-        cookies = _signed_in(browser, own)
+        cookies = signed_in(browser, own)
         found = _visits(browser, cases, cookies, FULL_ROUNDS if is_full else ROUNDS)
         zoomed_ms = _zooms(browser, f"{own}/patient/{PATIENT}", cookies)
         per_s = _callbacks(own, cookies)
@@ -138,7 +139,8 @@ def _own_rows(zoomed_ms: list[float], figures_ms: float, per_s: float) -> list[R
     ]
 
 
-def _ours(home: Path) -> Callable[[int], list[str]]:
+def dashboard_of(home: Path) -> Callable[[int], list[str]]:
+    """Return the command that serves an installation at a port."""
     return lambda port: [
         sys.executable,
         "-m",
@@ -182,25 +184,26 @@ def _peer_cases(stack: ExitStack, folder: Path, home: Path) -> list[Case]:
                 "--browser.gatherUsageStats=false",
             ]
             port = stack.enter_context(
-                _served(lambda p, h=head, g=page: [str(python), *h, f"--server.port={p}", "--", g, str(held)])
+                served(lambda p, h=head, g=page: [str(python), *h, f"--server.port={p}", "--", g, str(held)])
             )
             address = f"http://127.0.0.1:{port}/"
         else:
-            port = stack.enter_context(_served(lambda p, g=page: [str(python), script, g, str(held), str(p)]))
+            port = stack.enter_context(served(lambda p, g=page: [str(python), script, g, str(held), str(p)]))
             address = f"http://127.0.0.1:{port}/page"
         cases.append(Case(name, address, painted))
     return cases
 
 
 @contextmanager
-def _served(command: Callable[[int], list[str]]) -> Generator[int]:
+def served(command: Callable[[int], list[str]]) -> Generator[int]:
+    """Serve at a free port, which is returned, until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with subprocess.Popen(
         command(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=_HERE.parent, env=os.environ
     ) as server:
-        give_up = time.monotonic() + _PATIENCE_S
+        give_up = time.monotonic() + PATIENCE_S
         while time.monotonic() < give_up:
             try:
                 socket.create_connection(("127.0.0.1", port), 0.2).close()
@@ -215,14 +218,15 @@ def _served(command: Callable[[int], list[str]]) -> Generator[int]:
             server.kill()
 
 
-def _signed_in(browser: Browser, own: str) -> Any:  # noqa: ANN401 - Playwright's own form of cookies
+def signed_in(browser: Browser, own: str) -> Any:  # noqa: ANN401 - Playwright's own form of cookies
+    """Sign in as lead and see the list; return the cookies."""
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{own}/sign-in")
     page.fill("input[name=username]", "lead")
     page.fill("input[name=password]", PASSWORD)
     page.click("button[type=submit]")
-    page.wait_for_selector(".ag-row", timeout=_PATIENCE_S * 1000)
+    page.wait_for_selector(".ag-row", timeout=PATIENCE_S * 1000)
     cookies = context.cookies()
     context.close()
     return cookies
@@ -275,7 +279,7 @@ def _visit_twice(browser: Browser, case: Case, cookies: Any) -> tuple[Visit, Vis
 def _tti_ms(page: Page, case: Case) -> float:
     """Return when everything was painted and the main thread free, ms from the begin of navigation."""
     asked = (
-        f"window.__untilUsable(function () {{ return {case.painted}; }}, {_QUIET_MS}, {_PATIENCE_S * 1000})"
+        f"window.__untilUsable(function () {{ return {case.painted}; }}, {_QUIET_MS}, {PATIENCE_S * 1000})"
     )
     return float(page.evaluate(asked))
 
@@ -321,7 +325,7 @@ def _callbacks(own: str, cookies: Any) -> float:  # noqa: ANN401
     def client() -> None:
         for _ in range(CALLS):
             request = urllib.request.Request(f"{own}/_dash-update-component", body, headers)  # noqa: S310 - this host
-            with urllib.request.urlopen(request, timeout=_PATIENCE_S) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
                 answer.read()
 
     client()
