@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -237,14 +238,20 @@ def done_tasks(tasks: Iterable[Task], place: SourcePlace, setup: Setup, workers:
             source.close()
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, _open_here, (place, setup)) as pool:
-        running: deque[Future[Done]] = deque()
-        for task in tasks:
-            running.append(pool.submit(_work_here, task))
-            if len(running) >= _AHEAD * workers:
+    try:
+        with ProcessPoolExecutor(workers, spawn, _open_here, (place, setup)) as pool:
+            running: deque[Future[Done]] = deque()
+            for task in tasks:
+                running.append(pool.submit(_work_here, task))
+                if len(running) >= _AHEAD * workers:
+                    yield running.popleft().result()
+            while running:
                 yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
+    except BrokenProcessPool:
+        raise DataError(
+            f"One of {workers} worker processes was ended from outside, perhaps for want of memory; nothing "
+            "was written. Run it again, with fewer --workers"
+        ) from None
 
 
 _here: tuple[SampleSource, Setup] | None = None

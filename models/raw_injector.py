@@ -246,9 +246,9 @@ def _changed(held: Samples, nights: Sequence[RawNight], steps: Samples | None) -
     for night in nights:
         if held.stream in _HEART:
             held = _with_heart(held, night)
-        elif held.stream is ACTIVITY_EPOCH:
+        elif held.stream == ACTIVITY_EPOCH:
             held = _with_movement(held, night, sleeps_ns)
-        elif held.stream is STEP_COUNT and steps is not None:
+        elif held.stream == STEP_COUNT and steps is not None:
             held = _with_steps(held, night, steps)
     for night in nights:
         held = collage(held, rotation(night.span.noons_ns, round(60 * night.phase_h) * MINUTE_NS))
@@ -302,7 +302,7 @@ def _where_worn(original: Samples, piece: Piece) -> Samples:
 def _with_heart(held: Samples, night: RawNight) -> Samples:
     if night.heart == 0 and night.vagal == 0:
         return held
-    if held.stream is HEART_RATE:
+    if held.stream == HEART_RATE:
         inside = placed_within(held, night.span.noons_ns)
         rate = np.where(inside, held["heart_rate_bpm"] * (1 + night.heart), held["heart_rate_bpm"])
         return replace(held, values={**held.values, "heart_rate_bpm": rate})

@@ -80,7 +80,7 @@ def sorted_by_time(held: Samples) -> Samples:
 
 def placed_within(held: Samples, span_ns: tuple[int, int]) -> NDArray[np.bool_]:
     """Say of each sample whether it lies in a half-open span: steps by the middle of their interval."""
-    at_ns = _middles_ns(held) if held.stream is STEP_COUNT else held.t_ns
+    at_ns = _middles_ns(held) if held.stream == STEP_COUNT else held.t_ns
     return (at_ns >= span_ns[0]) & (at_ns < span_ns[1])
 
 
@@ -128,7 +128,7 @@ def _cut(held: Samples, low: int, high: int, shift_ns: int, *, is_whole: bool) -
     """Return what lies between two times, that much later."""
     values, t_ns = dict(held.values), held.t_ns
     rows = placed_within(held, (low, high))
-    if held.stream is SLEEP_STAGE:
+    if held.stream == SLEEP_STAGE:
         over_ns = t_ns + np.rint(held["duration_s"] * NS_PER_S).astype(np.int64)
         is_cut = (t_ns < low) | (over_ns > high)
         t_ns, over_ns = np.maximum(t_ns, low), np.minimum(over_ns, high)

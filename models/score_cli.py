@@ -60,7 +60,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for the report: Markdown, JSON, plots.")],
     daily: Annotated[
         Path | None,
-        typer.Argument(help="CSV, a row per subject and day; none with --labels.", dir_okay=False),
+        typer.Argument(help="CSV, a row per subject and day; none with --labels or --raw.", dir_okay=False),
     ] = None,
     mapping: _Mapping = None,
     suite: Annotated[str, typer.Option(help="Which suite; there is one: standard.")] = "standard",
