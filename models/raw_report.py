@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.channels import channel_named
+from models.channels import FloatArray, channel_named
 from models.evaluation import HORIZONS, interval
 from models.injector import CONTROLS, INJECTOR_VERSION
 from models.raw_evaluation import RELATIVE, WATCHED, RawEvaluation
@@ -80,10 +80,15 @@ def _effects(found: RawEvaluation, scenario: str) -> list[dict[str, Any]]:
                     "asked_median": float(np.median(asked[seen, k])),
                     "raw_median": float(np.median(raw[seen, k])),
                     "raw_off_p10_p50_p90": [float(q) for q in np.quantile(off, [0.1, 0.5, 0.9])],
-                    "daily_median": float(np.nanmedian(daily[seen, k])),
+                    "daily_median": _median(daily[seen, k]),
                 }
             )
     return rows
+
+
+def _median(values: FloatArray) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else None
 
 
 def _found(found: RawEvaluation, scenario: str) -> dict[str, Any]:
@@ -156,7 +161,9 @@ def _effect_table(rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _size(row: dict[str, Any], value: float) -> str:
+def _size(row: dict[str, Any], value: float | None) -> str:
+    if value is None:
+        return ""
     unit = "%" if row["is_share"] else channel_named(row["value"]).unit
     return f"{_number(row, value)} {unit}"
 
