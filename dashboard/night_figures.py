@@ -92,7 +92,8 @@ def night_figure(
     }
     anchor = "y" if len(panels) == 1 else f"y{len(panels)}"
     drawn = layout(
-        xaxis=axis(type="date", range=local[:2], tickformat="%H:%M", dtick=3 * 3_600_000, anchor=anchor),
+        xaxis=axis(type="date", range=local[:2], tickformat="%H:%M", dtick=3 * 3_600_000, anchor=anchor)
+        | {"ticklabeloverflow": "hide past div"},  # the last hour stands at the very edge
         shapes=[shade],
         annotations=_clock_change(bounds_ns, zone) if len(windows) else [note("No beats this night")],
         bargap=0,
@@ -121,6 +122,12 @@ def _stacked(panels: list[_Panel]) -> tuple[dict[str, Any], list[dict[str, Any]]
     return axes, traces
 
 
+def _alone(y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which values, (n,), have none beside them, so that no line would show them."""
+    known = np.concatenate([[False], np.isfinite(y), [False]])
+    return known[1:-1] & ~known[:-2] & ~known[2:]
+
+
 def _window_panels(windows: Windows, bounds_ns: tuple[int, int], zone: str, window_s: int) -> list[_Panel]:
     gap_ns = round(1.5 * window_s * NS_PER_S)
     panels: list[_Panel] = []
@@ -129,15 +136,19 @@ def _window_panels(windows: Windows, bounds_ns: tuple[int, int], zone: str, wind
         ("rmssd_ms", "RMSSD, ms", COVERED, {"rangemode": "tozero"}),
     ):
         x, y = with_gaps(windows.start_ns, windows.values[name], gap_ns, zone, bounds_ns[1])
-        line = trace(
-            typed(x),
-            typed(y.astype(np.float32)),
-            mode="lines+markers",
-            marker={"size": 3, "color": color},
-            line={"color": color, "width": 1.3},
-            hovertemplate=f"%{{x|%H:%M}}: %{{y:.0f}} {unit.split(', ')[-1]}<extra></extra>",
-        )
-        panels.append((3.0, value_axis(unit) | {"nticks": 4, **more}, [line]))
+        said = f"%{{x|%H:%M}}: %{{y:.0f}} {unit.split(', ')[-1]}<extra></extra>"
+        lines = [
+            trace(
+                typed(x),
+                typed(y.astype(np.float32)),
+                line={"color": color, "width": 1.3},
+                hovertemplate=said,
+            )
+        ]
+        if (lone := _alone(y)).any():
+            dots = {"mode": "markers", "marker": {"size": 3, "color": color}, "hovertemplate": said}
+            lines.append(trace(typed(x[lone]), typed(y[lone].astype(np.float32)), **dots))
+        panels.append((3.0, value_axis(unit) | {"nticks": 4, **more}, lines))
     x, _ = with_gaps(windows.start_ns, windows.coverage_frac, 1 << 62, zone, bounds_ns[1])
     bars = {
         "type": "bar",

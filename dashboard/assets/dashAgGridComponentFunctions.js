@@ -44,7 +44,7 @@
 
   cells.LastData = function (props) {
     const bpm = props.data.bpm;
-    if (bpm === null || bpm === undefined) return props.value;
+    if (bpm === null || bpm === undefined) return cells.Why(props);
     return make("span", { className: "patient-cell" },
       make("span", null, props.value),
       make("span", { className: "live-cell" },
