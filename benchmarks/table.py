@@ -33,7 +33,8 @@ class Row:
         """Whether the goal is met; None without a goal."""
         if self.goal is None:
             return None
-        return self.value <= self.goal if self.better == "lower" else self.value >= self.goal
+        # Of numpy's numbers, too, a plain truth, which JSON can hold.
+        return bool(self.value <= self.goal if self.better == "lower" else self.value >= self.goal)
 
 
 def show(rows: Iterable[Row]) -> None:
@@ -49,5 +50,8 @@ def show(rows: Iterable[Row]) -> None:
 def keep(rows: Iterable[Row], path: Path) -> None:
     """Write a table as JSON, with the machine it was made on."""
     machine = {"python": platform.python_version(), "system": platform.platform()}
-    held = {"machine": machine, "rows": [{**asdict(row), "holds": row.holds} for row in rows]}
+    held = {
+        "machine": machine,
+        "rows": [{**asdict(row), "value": float(row.value), "holds": row.holds} for row in rows],
+    }
     path.write_text(json.dumps(held, indent=1) + "\n")
