@@ -292,6 +292,8 @@ def _zooms(browser: Browser, url: str, cookies: Any) -> list[float]:  # noqa: AN
     page.add_init_script(_WATCH)
     page.goto(url)
     page.wait_for_function(f"() => {_CHARTS}")
+    page.evaluate("document.querySelector('#zoom-chart').scrollIntoView({ block: 'center' })")
+    page.wait_for_selector("#zoom-chart .nsewdrag")
     page.wait_for_timeout(1500)
     times = [float(page.evaluate(f"window.__zoomed({at})")) for at in range(ZOOMS)]
     context.close()

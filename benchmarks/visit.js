@@ -28,7 +28,8 @@ window.__untilUsable = function (isPainted, quietMs, patienceMs) {
 
 /* Zoom into one day and resolve with the ms until its samples were drawn. */
 window.__zoomed = function (daysAgo) {
-  return new Promise(function (done) {
+  return new Promise(function (done, failed) {
+    setTimeout(failed, 20000, new Error("the samples were never drawn"));
     const plot = document.querySelector("#zoom-chart .js-plotly-plot"), was = plot.data[1].x;
     const end = +new Date(plot._fullLayout.xaxis.maxallowed), day = 86400000;
     const started = performance.now();

@@ -14,6 +14,7 @@ from dashboard.caseload import read_patient
 from dashboard.charts import Chart, table_of
 from dashboard.figures import (
     BAND,
+    LEFT_MARGIN_PX,
     LINE,
     Figure,
     axis,
@@ -45,6 +46,7 @@ MOST_POINTS = 2_400
 _SAMPLE_GAP_NS, _WINDOW_GAP_NS = 30 * NS_PER_S, 450 * NS_PER_S
 _HOUR_MS = 3_600_000
 _PERCENTILES = (5, 50, 95)
+_TWO_LINES_PX = 38
 _TICKS = [
     {"dtickrange": [None, 60_000], "value": "%H:%M:%S"},
     {"dtickrange": [60_000, 12 * _HOUR_MS], "value": "%H:%M\n%-d %b"},
@@ -103,12 +105,17 @@ def overview_figure(grid: HeartGrid) -> Figure:
         maxallowed=span[1],
         tickformatstops=_TICKS,
         nticks=9,
-    )
+    ) | {"ticklabeloverflow": "hide past div"}  # hours of a day stand at the very edges
     empty = [] if np.isfinite(middle).any() else [note("No heart rate in these weeks")]
     return {
         "data": traces,
         "layout": layout(
-            xaxis=xaxis, yaxis=value_axis("beats/min"), dragmode="zoom", annotations=empty, uirevision="keep"
+            xaxis=xaxis,
+            yaxis=value_axis("beats/min"),
+            dragmode="zoom",
+            annotations=empty,
+            uirevision="keep",
+            margin={"l": LEFT_MARGIN_PX, "r": 10, "t": 8, "b": _TWO_LINES_PX},
         ),
     }
 
@@ -137,7 +144,7 @@ def connect_zoom(app: Shell, sources: Sources) -> None:
         shift_ns = offset_ns(round(span_ms[1] * NS_PER_MS), subject.zone)
         start_ns, end_ns = (round(ms * NS_PER_MS) - shift_ns for ms in span_ms)
         t_ns, bpm, gap_ns = read_heart(sources, subject.subject_id, start_ns, end_ns)
-        x, y = with_gaps(*least_and_largest(t_ns, bpm, gap_ns), gap_ns, subject.zone, end_ns)
+        x, y = least_and_largest(*with_gaps(t_ns, bpm, gap_ns, subject.zone, end_ns))
         return _patched(x, y, "%{x|%a %-d %b, %H:%M:%S}: %{y:.0f} beats/min<extra></extra>")
 
     app.connect(
@@ -223,15 +230,28 @@ def _windows(sources: Sources, subject_id: str, start_ns: int, end_ns: int) -> t
     return windows.start_ns, windows.values["mean_hr_bpm"], _WINDOW_GAP_NS
 
 
-def least_and_largest(t_ns: Times, values: Values, gap_ns: int) -> tuple[Times, Values]:
-    """Return about `MOST_POINTS` true samples: the extremes of each part, and both edges of gaps."""
-    if len(t_ns) <= MOST_POINTS:
-        return t_ns, values
-    parts = np.array_split(np.arange(len(t_ns)), MOST_POINTS // 2)
-    filled = np.nan_to_num(values, nan=-1.0)
-    kept = {
-        int(part[0] + where) for part in parts for where in (filled[part].argmin(), filled[part].argmax())
-    }
-    edges = np.flatnonzero(np.diff(t_ns) > gap_ns)
-    chosen = np.array(sorted(kept | set(edges.tolist()) | set((edges + 1).tolist())))
-    return t_ns[chosen], values[chosen]
+def least_and_largest(x: Values, y: Values) -> tuple[Values, Values]:
+    """Return about `MOST_POINTS` true samples: the extremes of each part, and where the line is broken.
+
+    Parameters
+    ----------
+    x, y : (n,) float64
+        Ascending times and values; a NaN breaks the line.
+    """
+    parts = MOST_POINTS // 2
+    if len(x) <= MOST_POINTS:
+        return x, y
+    width = -(-len(x) // parts)
+    missing = np.isnan(np.concatenate([y, np.full(parts * width - len(y), np.nan)])).reshape(parts, width)
+    rows = np.concatenate([y, np.zeros(parts * width - len(y))]).reshape(parts, width)
+    known = ~missing.all(axis=1)
+    first = np.arange(parts)[known] * width
+    kept = [first + np.where(missing, np.inf, rows)[known].argmin(axis=1)]
+    kept.append(first + np.where(missing, -np.inf, rows)[known].argmax(axis=1))
+    seen_ms = (x[-1] - x[0]) / parts  # a shorter gap is narrower than the line
+    for start, end in runs(np.isnan(y)):
+        before, after = max(start - 1, 0), min(end, len(x) - 1)
+        if x[after] - x[before] > seen_ms:
+            kept.append(np.array([before, start, after]))
+    chosen = np.unique(np.concatenate(kept))
+    return x[chosen], y[chosen]

@@ -8,6 +8,7 @@ import pytest
 
 from dashboard.app import create_app
 from dashboard.caseload import SHOWN_NIGHTS, read_case_load, read_patient, through_night
+from dashboard.figures import with_gaps
 from dashboard.live import pulse_text, sign_of_life, signal_text
 from dashboard.markers import MARKERS, Series, unwrapped_h
 from dashboard.pulse import (
@@ -32,7 +33,7 @@ from models.baseline import Band
 from models.standing import State
 from store.errors import ConfigError, StoreUnavailableError
 from store.nights import night_of
-from store.units import NS_PER_S
+from store.units import NS_PER_MS, NS_PER_S
 from tests.clinic import ZONE, Person, build_clinic, write_heart_rate
 
 
@@ -297,17 +298,27 @@ def test_no_night_changes_sides_of_the_band_by_being_drawn_as_a_letter(z):
     assert (abs(read) > 2) == (abs(z) > 2)
 
 
-def test_zooming_keeps_extremes_and_the_edges_of_gaps():
+def test_zooming_keeps_extremes_and_the_edges_of_gaps_and_breaks_the_line_nowhere_else():
     rng = np.random.default_rng(1)
-    t_ns = np.arange(50_000, dtype=np.int64) * NS_PER_S
+    t_ns = np.arange(86_400, dtype=np.int64) * NS_PER_S
     t_ns[30_000:] += 3600 * NS_PER_S
-    bpm = rng.normal(70, 5, 50_000)
+    bpm = rng.normal(70, 5, len(t_ns))
     bpm[12_345] = 190.0
-    kept_ns, kept = least_and_largest(t_ns, bpm, 30 * NS_PER_S)
-    assert len(kept_ns) <= MOST_POINTS + 2
-    assert kept.max() == 190.0
-    assert {int(t_ns[29_999]), int(t_ns[30_000])} <= set(kept_ns.tolist())
-    assert set(kept_ns.tolist()) <= set(t_ns.tolist())
+    bpm[40_000:40_600] = np.nan  # off the skin
+    x, y = with_gaps(t_ns, bpm, 30 * NS_PER_S, "UTC")
+    kept_x, kept = least_and_largest(x, y)
+    assert len(kept_x) <= MOST_POINTS + 6
+    assert np.nanmax(kept) == 190.0
+    assert np.isnan(kept).sum() == 2  # samples that are left out are no gap
+    edges_ns = t_ns[[29_999, 30_000, 39_999, 40_600]]
+    assert set((edges_ns / NS_PER_MS).tolist()) <= set(kept_x.tolist())
+    assert set(kept[np.isfinite(kept)].tolist()) <= set(bpm.tolist())
+
+
+@pytest.mark.parametrize("count", [0, 5, MOST_POINTS + 1])
+def test_zooming_on_nothing_or_little_draws_what_there_is(count):
+    x, y = least_and_largest(np.arange(count, dtype=float), np.full(count, np.nan))
+    assert len(x) == len(y) <= max(count, 3)
 
 
 @pytest.mark.parametrize(
