@@ -6,6 +6,7 @@ the browser's main thread has been free for a while.
 """
 
 import gc
+import http.client
 import json
 import os
 import shutil
@@ -16,9 +17,8 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -325,10 +325,14 @@ def _callbacks(own: str, cookies: Any) -> float:  # noqa: ANN401
     ).encode()
 
     def client() -> None:
-        for _ in range(CALLS):
-            request = urllib.request.Request(f"{own}/_dash-update-component", body, headers)  # noqa: S310 - this host
-            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
+        # One connection for all, as a browser does.
+        with closing(http.client.HTTPConnection(own.removeprefix("http://"), timeout=PATIENCE_S)) as asking:
+            for _ in range(CALLS):
+                asking.request("POST", "/_dash-update-component", body, headers)
+                answer = asking.getresponse()
                 answer.read()
+                if answer.status != 200:
+                    raise RuntimeError(f"A callback was answered {answer.status}")
 
     client()
     threads = [threading.Thread(target=client) for _ in range(CLIENTS)]

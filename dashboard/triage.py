@@ -241,6 +241,7 @@ def _grid(rows: list[Row]) -> Component:
             "rowHeight": _ROW_PX,
             "ensureDomOrder": True,
             "animateRows": False,
+            "rowBuffer": 4,
         },
         style={"width": "100%"} | ({} if is_short else {"height": "calc(100vh - 232px)"}),
     )

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from models.standing import State
@@ -10,6 +11,8 @@ from store.units import NS_PER_S
 
 MISSING = "\N{EN DASH}"
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+_DAYS = 4096
+"""Kept: a page says each of its days a dozen times, and the library takes its time to write one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ def percent_text(frac: float) -> str:
     return f"{100 * frac:.0f} %" if math.isfinite(frac) else MISSING
 
 
+@lru_cache(maxsize=_DAYS)
 def date_text(day: date) -> str:
     """Return a date as `3 Mar 2026`."""
     return f"{day.day} {day:%b %Y}"
@@ -81,6 +85,7 @@ def morning_text(day: date) -> str:
     return f"{day:%a} {date_text(day)}"
 
 
+@lru_cache(maxsize=_DAYS)
 def day_text(day: date) -> str:
     """Return a date with its weekday, as `Tue 3 Mar`."""
     return f"{day:%a} {day.day} {day:%b}"
