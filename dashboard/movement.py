@@ -13,9 +13,17 @@ from dashboard.caseload import Patient
 from dashboard.charts import Chart, aria, table_of
 from dashboard.figures import Mark, offset_ns
 from dashboard.night_figures import Hypnogram
-from dashboard.rasters import BIN_MIN, NOT_RECORDED, SLEEP_COLORS, activity_figure, sleep_figure
+from dashboard.rasters import (
+    BIN_MIN,
+    NOT_RECORDED,
+    SLEEP_COLORS,
+    activity_figure,
+    known_mean,
+    quarters_said,
+    sleep_figure,
+)
 from dashboard.sources import Sources
-from dashboard.words import MISSING, clock_text, day_text, duration_text, number_text, percent_text
+from dashboard.words import MISSING, clock_text, day_text, duration_text, percent_text
 from features.epochs.wear import WearState
 from features.movement.night_minutes import MINUTES_STREAM, NightMinutes, minutes_of_samples
 from features.nights import night_key_ns, night_of_key
@@ -150,18 +158,12 @@ def hypnogram_of(sources: Sources, subject_id: str, night: date) -> Hypnogram | 
 def activity_card(patient: Patient, grid: MoveGrid, marks: Sequence[Mark]) -> Component:
     """Return rest and activity, two days in a row."""
     days = grid.by_day(grid.activity)
-    hours = np.array(
-        [float(np.nanmean(p)) if np.isfinite(p).any() else np.nan for p in np.split(days, 24, axis=1)]
-    )
+    hours = known_mean(days.reshape(len(days), 24, -1), axis=(0, 2))
     said = ""
     if np.isfinite(hours).any():
         most, least = int(np.nanargmax(hours)), int(np.nanargmin(hours))
         said = f" Most active on average from {most:02d}:00, least from {least:02d}:00."
     share = percent_text(float(np.isfinite(grid.activity).mean()))
-    rows = [
-        [day_text(day), *(_hours_said(row, part) for part in range(4))]
-        for day, row in zip(reversed(grid.days), days[::-1], strict=True)
-    ]
     return Chart(
         chart_id="activity-raster",
         heading="Rest and activity, two days in a row",
@@ -169,14 +171,8 @@ def activity_card(patient: Patient, grid: MoveGrid, marks: Sequence[Mark]) -> Co
         sentence=f"Rest and activity of {len(grid.days)} days; {share} of the time recorded.{said}",
         figure=activity_figure(days, grid.days, marks),
         height_px=430,
-        table=table_of(["Day", "00-06", "06-12", "12-18", "18-24"], rows),
+        table=table_of(["Day", "00-06", "06-12", "12-18", "18-24"], quarters_said(grid.days, days, 1)),
     ).card()
-
-
-def _hours_said(row: NDArray[np.float64], part: int) -> str:
-    held = row[part * 72 : (part + 1) * 72]
-    held = held[np.isfinite(held)]
-    return number_text(float(held.mean()), 1) if len(held) else MISSING
 
 
 def _rhythm_said(patient: Patient) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.figures import Figure, Mark, axis, layout, night_axis, noon, typed, vertical_marks
+from dashboard.words import day_text, number_text
 
 BIN_MIN = 5
 """Finer than a screen shows over months."""
@@ -32,6 +33,22 @@ _ACTIVITY_COLORS = [
     [252 / 255, NOT_RECORDED],
     [1.0, NOT_RECORDED],
 ]
+
+
+def known_mean(values: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the mean of what is known along an axis; NaN where nothing is."""
+    known = np.isfinite(values)
+    counts, sums = known.sum(axis=axis), np.where(known, values, 0.0).sum(axis=axis)
+    return np.where(counts, sums / np.maximum(counts, 1), np.nan)
+
+
+def quarters_said(days: Sequence[date], values: NDArray[np.float64], digits: int = 0) -> list[list[str]]:
+    """Return a row of words a day, newest first: the day, and the mean of (days, bins) in each six hours."""
+    means = known_mean(values.reshape(len(days), 4, -1), axis=2).tolist()
+    return [
+        [day_text(day), *(number_text(mean, digits) for mean in row)]
+        for day, row in zip(reversed(days), means[::-1], strict=True)
+    ]
 
 
 def heart_figure(bpm: NDArray[np.float64], days: Sequence[date], marks: Sequence[Mark]) -> Figure:

@@ -14,9 +14,9 @@ from dashboard.charts import Chart, table_of
 from dashboard.figures import Mark, offset_ns
 from dashboard.movement import MoveGrid
 from dashboard.pulse import without_contact_removed
-from dashboard.rasters import heart_figure, worn_figure
+from dashboard.rasters import heart_figure, known_mean, quarters_said, worn_figure
 from dashboard.sources import Sources
-from dashboard.words import day_text, number_text, percent_text
+from dashboard.words import day_text, percent_text
 from features.windows import read_windows
 from store.gaps import Gap
 from store.ledger import open_ledger
@@ -118,7 +118,7 @@ def heart_card(patient: Patient, grid: HeartGrid, marks: Sequence[Mark], height_
     known = np.isfinite(coarse)
     said = "Heart rate by hour and day: nothing recorded."
     if known.any():
-        by_hour = np.array([np.nanmean(part) if np.isfinite(part).any() else np.nan for part in coarse.T])
+        by_hour = known_mean(coarse, axis=0)
         low, high = np.nanargmin(by_hour), np.nanargmax(by_hour)
         said = (
             f"Heart rate by hour and day, {len(grid.days)} days: lowest on average about "
@@ -132,22 +132,12 @@ def heart_card(patient: Patient, grid: HeartGrid, marks: Sequence[Mark], height_
         sentence=said,
         figure=heart_figure(coarse, grid.days, marks),
         height_px=height_px,
-        table=_hours_table(grid),
+        table=table_of(["Day", "00-06", "06-12", "12-18", "18-24"], quarters_said(grid.days, grid.bpm)),
     ).card()
 
 
 def _hour(quarter: int) -> str:
     return f"{quarter // 4:02d}:{quarter % 4 * 15:02d}"
-
-
-def _hours_table(grid: HeartGrid) -> Component:
-    """Return what the raster shows, six hours together."""
-    parts = grid.bpm.reshape(len(grid.days), 4, -1)
-    rows: list[list[str]] = []
-    for day, row in zip(reversed(grid.days), parts[::-1], strict=True):
-        held = [part[np.isfinite(part)] for part in row]
-        rows.append([day_text(day), *(number_text(float(p.mean()) if len(p) else np.nan) for p in held)])
-    return table_of(["Day", "00-06", "06-12", "12-18", "18-24"], rows)
 
 
 def worn_card(
