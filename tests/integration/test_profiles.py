@@ -148,7 +148,7 @@ async def test_a_pinetime(rig: Rig) -> None:
         assert watch.move((10, -1024, 0)) == 0
         assert watch.begin_day() == 1
         await until(lambda: len(rig.of("pinetime_steps")) == 3 and rig.of("pinetime_motion") and rig.told)
-        assert [reading_of(record).count for record in rig.of("pinetime_steps")] == [
+        assert [reading_of(record).counter for record in rig.of("pinetime_steps")] == [
             Count(STEP_COUNT, 1200), Count(STEP_COUNT, 1203), Count(STEP_COUNT, 0),
         ]  # fmt: skip
     assert [record.payload for record in rig.of("heart_rate_measurement")] == [b"\x00\x40"]
