@@ -335,13 +335,18 @@ def _with_movement(held: Samples, night: RawNight, sleeps_ns: Sequence[tuple[int
 
 def _kept(held: Samples, nights: Sequence[RawNight]) -> Samples:
     """Leave out what was recorded in nights that are lost."""
-    lost = np.zeros(len(held), np.bool_)
-    for night in nights:
-        if night.is_lost:
-            lost |= placed_within(held, night.span.noons_ns)
+    lost = _of_nights(held, [night for night in nights if night.is_lost])
     if not lost.any():
         return held
     return rows_of(held, ~lost)
+
+
+def _of_nights(held: Samples, nights: Sequence[RawNight]) -> NDArray[np.bool_]:
+    """Say of each sample whether it lies in one of some nights, noon to noon."""
+    found = np.zeros(len(held), np.bool_)
+    for night in nights:
+        found |= placed_within(held, night.span.noons_ns)
+    return found
 
 
 def _with_steps(held: Samples, night: RawNight, original: Samples) -> Samples:
@@ -368,10 +373,7 @@ def _counted(held: Samples, sensor: str, span_ns: tuple[int, int]) -> NDArray[np
 
 def _swapped(held: Samples, nights: Sequence[RawNight]) -> Samples:
     """Let other sensors have recorded the nights that are asked to be of such."""
-    is_new = np.zeros(len(held), np.bool_)
-    for night in nights:
-        if night.is_swapped:
-            is_new |= placed_within(held, night.span.noons_ns)
+    is_new = _of_nights(held, [night for night in nights if night.is_swapped])
     if not is_new.any():
         return held
     names = np.array(held.sensors, object)[held.sensor_index]

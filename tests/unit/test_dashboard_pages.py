@@ -1,16 +1,19 @@
 """What the pages say: order, words, gaps up to today, and a pulse that is only current while it is."""
 
 import socket
+import threading
 from datetime import date, timedelta
 
 import numpy as np
 import pytest
 
+from dashboard import caseload
 from dashboard.app import create_app
 from dashboard.caseload import SHOWN_NIGHTS, read_case_load, read_patient, through_night
 from dashboard.figures import with_gaps
 from dashboard.live import pulse_text, sign_of_life, signal_text
 from dashboard.markers import MARKERS, Series, unwrapped_h
+from dashboard.patient import STREAMING_EVERY_MS, WAITING_EVERY_MS
 from dashboard.pulse import (
     LIVE_BOARD_S,
     LIVE_WITHIN_S,
@@ -35,6 +38,9 @@ from store.errors import ConfigError, StoreUnavailableError
 from store.nights import night_of
 from store.units import NS_PER_MS, NS_PER_S
 from tests.clinic import ZONE, Person, build_clinic, write_heart_rate
+from tests.visitor import app, clinic_home, visitor
+
+__all__ = ["app", "clinic_home", "visitor"]
 
 
 @pytest.fixture
@@ -198,8 +204,8 @@ def test_making_an_app_twice_shares_nothing(installation):
     apps = [create_app(installation) for _ in range(2)]
     assert apps[0].server is not apps[1].server
     assert len(apps[0]._callback_list) == len(apps[1]._callback_list) > 5
-    for app in apps:
-        app.sources.close()
+    for each in apps:
+        each.sources.close()
 
 
 def said(parts) -> str:
@@ -277,6 +283,43 @@ def test_a_list_is_remembered_until_something_changes(sources, clock):
     assert seen.flags[0].state == "acknowledged"
 
 
+def test_two_who_open_somebody_at_once_compute_them_once(sources, monkeypatch):
+    begun, twice, go = (threading.Event() for _ in range(3))
+    compute = caseload._computed
+
+    def slow(*asked):
+        (twice if begun.is_set() else begun).set()
+        go.wait(10)
+        return compute(*asked)
+
+    monkeypatch.setattr(caseload, "_computed", slow)
+    subject = sources.registry.people.subject("V02")
+    readers = [threading.Thread(target=read_patient, args=(sources, subject)) for _ in range(2)]
+    readers[0].start()
+    assert begun.wait(10)
+    readers[1].start()
+    assert not twice.wait(0.2)
+    go.set()
+    for reader in readers:
+        reader.join(10)
+    assert not twice.is_set()
+
+
+def test_a_page_asks_every_second_while_heart_rate_arrives_and_else_less_often(app, visitor, clock):
+    visitor.sign_in("lead")
+    outputs = visitor.get("/_dash-dependencies").json
+    moving = next(each["output"] for each in outputs if "patient-timer.interval" in each["output"])
+
+    def every_ms():
+        asked = {"address.pathname": "/patient/V02"}
+        answer = visitor.call(moving, ["patient-timer.n_intervals"], **asked)
+        return answer.json["response"]["patient-timer"]["interval"]
+
+    assert every_ms() == WAITING_EVERY_MS > STREAMING_EVERY_MS
+    write_heart_rate(app.sources.store, "V02", clock.now_ns(), [61.0])
+    assert every_ms() == STREAMING_EVERY_MS
+
+
 def test_letters_of_a_sparkline_say_where_the_band_begins_and_what_is_missing(case_load):
     for patient in case_load.values():
         for key, _ in SPARKLINES:
@@ -305,6 +348,7 @@ def test_zooming_keeps_extremes_and_the_edges_of_gaps_and_breaks_the_line_nowher
     bpm = rng.normal(70, 5, len(t_ns))
     bpm[12_345] = 190.0
     bpm[40_000:40_600] = np.nan  # off the skin
+    bpm[50_000] = np.nan  # a second, narrower than the line
     x, y = with_gaps(t_ns, bpm, 30 * NS_PER_S, "UTC")
     kept_x, kept = least_and_largest(x, y)
     assert len(kept_x) <= MOST_POINTS + 6
