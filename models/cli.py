@@ -29,7 +29,8 @@ def flags_run(
     """Judge people whose nights changed; running it again changes nothing."""
     report = run_flags_command(open_installation(context), subjects=subject, is_all=everything)
     done = report.counts
-    say(f"{done['people']} people judged, {done['new_flags']} new flags, {len(report.failed)} failed")
+    past = f" ({done['past_flags']} over before anybody could have looked)" if done["past_flags"] else ""
+    say(f"{done['people']} people judged, {done['new_flags']} new flags{past}, {len(report.failed)} failed")
     finish(report.failed)
 
 
@@ -67,9 +68,9 @@ def run_flags_command(
                     progress=progress,
                 )
         except BusyError as error:
-            none = {"people": 0, "new_flags": 0}
+            none = {"people": 0, "new_flags": 0, "past_flags": 0}
             return JobReport("flags", "", started_ns, clock.now_ns(), none, (str(error),))
-    counts = {"people": run.subjects, "new_flags": run.new_flags}
+    counts = {"people": run.subjects, "new_flags": run.new_flags, "past_flags": run.past_flags}
     return JobReport("flags", run.job_id, started_ns, clock.now_ns(), counts, run.failed)
 
 

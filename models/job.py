@@ -11,7 +11,7 @@ from features.nights import NIGHT_STREAM, read_nights
 from models.flagging import change_flag, flags_of, is_still_lost, still_raised
 from models.judged import judged_hash, last_judged, note_judged
 from models.nightly import sensor_names, verdict_of_nights
-from models.placing import Place, placed
+from models.placing import EXPIRES_DAYS, Place, placed
 from models.risk import shipped_model
 from models.verdict import Verdict
 from store.clock import Clock
@@ -26,11 +26,15 @@ _SILENT_NIGHTS = 42
 
 @dataclass(frozen=True, slots=True)
 class FlagRun:
-    """How a run went: people judged, flags that are new, and one sentence for each person who failed."""
+    """How a run went: people judged, flags that are new, and one sentence for each person who failed.
+
+    `past_flags` of the new ones were over before anybody could have looked.
+    """
 
     job_id: str
     subjects: int
     new_flags: int
+    past_flags: int
     failed: tuple[str, ...]
 
 
@@ -63,7 +67,8 @@ def run_flags(  # noqa: PLR0913 - options of one command
     zones = {subject.subject_id: subject.zone for subject in registry.people.subjects()}
     chosen = [subject_id for subject_id in subjects or store.subjects(NIGHT_STREAM) if subject_id in zones]
     person = _Person(store, registry, settings, silent)
-    new_flags = judged = 0
+    raised = _Raised(0, 0)
+    judged = 0
     failed: list[str] = []
     for done, subject_id in enumerate(chosen, 1):
         last = night_of(clock.now_ns(), zones[subject_id]) - timedelta(days=1)
@@ -73,10 +78,22 @@ def run_flags(  # noqa: PLR0913 - options of one command
             failed.append(f"{subject_id}: {error}")
         else:
             judged += found is not None
-            new_flags += found or 0
+            raised += found or _Raised(0, 0)
         progress(subject_id, done, len(chosen))
-    registry.jobs.end(job_id, {"subjects": judged, "new_flags": new_flags, "failed": len(failed)})
-    return FlagRun(job_id, judged, new_flags, tuple(failed))
+    counts = {"subjects": judged, "new_flags": raised.new, "past_flags": raised.past, "failed": len(failed)}
+    registry.jobs.end(job_id, counts)
+    return FlagRun(job_id, judged, raised.new, raised.past, tuple(failed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """Flags that are new, and how many of them are of the past."""
+
+    new: int
+    past: int
+
+    def __add__(self, other: "_Raised") -> "_Raised":
+        return _Raised(self.new + other.new, self.past + other.past)
 
 
 class _Person:
@@ -90,8 +107,8 @@ class _Person:
         self._names = sensor_names(registry.people.sensors())
         self._model = shipped_model()
 
-    def judge(self, subject_id: str, last: date, *, is_all: bool) -> int | None:
-        """Judge the nights up to `last`; return how many flags are new, None if nothing has changed."""
+    def judge(self, subject_id: str, last: date, *, is_all: bool) -> _Raised | None:
+        """Judge the nights up to `last`; return what was raised, None if nothing has changed."""
         nights = read_nights(self._store, subject_id)
         if len(nights):
             nights = through_night(nights, min(last, nights.nights[-1] + timedelta(days=_SILENT_NIGHTS)))
@@ -101,9 +118,12 @@ class _Person:
         if not is_all and hashed == last_judged(self._store, subject_id):
             return None
         verdict = verdict_of_nights(nights, self._model, self._settings.budget, self._names)
-        new = 0 if verdict is None else self._keep(verdict)
+        raised = _Raised(0, 0)
+        if verdict is not None:
+            known = {stored.flag_id for stored in self._registry.flags.of_subject(subject_id)}
+            raised = _Raised(self._keep(verdict), self._close_past(verdict, known, last))
         note_judged(self._store, subject_id, hashed)
-        return new
+        return raised
 
     def _is_wanted(self, verdict: Verdict, night: date) -> bool:
         """Say whether data lost on a night are still, and not by choice; who is back needs no call."""
@@ -134,3 +154,22 @@ class _Person:
                 case _:
                     pass
         return new
+
+    def _close_past(self, verdict: Verdict, known: Collection[int], last: date) -> int:
+        """Resolve flags this run raised about changes that ended long before it; return how many.
+
+        The first look at a long history finds what nobody can act on any more.
+        """
+        flags = self._registry.flags
+        oldest = last - timedelta(days=EXPIRES_DAYS)
+        past = [
+            stored
+            for stored in flags.of_subject(verdict.days.subject)
+            if stored.flag_id not in known
+            and stored.flag.kind == "change"
+            and stored.newest_night < oldest
+            and still_raised(verdict, stored.newest_night, oldest) is None
+        ]
+        for stored in past:
+            flags.close_past(stored.flag_id, by=stored.flag.detector_id)
+        return len(past)

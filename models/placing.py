@@ -35,7 +35,7 @@ def placed(flag: Flag, stored: Sequence[StoredFlag], resolved: Mapping[int, date
     stored : sequence of StoredFlag
         Of the same person.
     resolved : mapping of flag number to date
-        When each resolved flag was resolved.
+        When each flag was resolved that somebody resolved; after one of the past nobody needs a rest.
     """
     same = sorted(
         (one for one in stored if one.flag.kind == flag.kind), key=lambda one: (one.newest_night, one.flag_id)

@@ -262,14 +262,14 @@ def _event(event: FlagEvent, zone: str) -> Mapping[str, str]:
         "acknowledged": "acknowledged it",
         "assigned": f"gave it to {event.assigned_to}",
         "snoozed": f"let it rest until {_moment(event.until_ns or 0, zone)}",
-        "resolved": f"resolved it ({_outcome(event)})",
+        "resolved": f"resolved it{_outcome(event)}",
         "reopened": "opened it again",
     }[event.action]
     return {"when": _moment(event.at_ns, zone), "who": event.actor, "what": said, "reason": event.reason}
 
 
 def _outcome(event: FlagEvent) -> str:
-    return next((label for name, label in OUTCOMES.items() if name == event.outcome), "").lower()
+    return next((f" ({label.lower()})" for name, label in OUTCOMES.items() if name == event.outcome), "")
 
 
 def _moment(at_ns: int, zone: str) -> str:

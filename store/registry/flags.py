@@ -21,6 +21,7 @@ Outcome = Literal["contacted", "care_changed", "explained", "data_problem", "no_
 NS_PER_DAY = 86_400 * NS_PER_S
 LONGEST_SNOOZE_DAYS = 14
 """A change from somebody's own normal that rests longer is no longer the same one."""
+PAST = "Found in looking back, and over before anybody could have looked"
 NOTHING_MORE: Mapping[str, str | float] = MappingProxyType({})
 _STATE_AFTER = {
     "worsened": "open",
@@ -110,12 +111,12 @@ class Flags:
         self._record(event, {"worse_night": flag.night.isoformat(), "worse_score": flag.score})
 
     def resolved_ns(self, subject_id: str) -> dict[int, int]:
-        """Return when each resolved flag of a person was resolved."""
+        """Return when each flag of a person that somebody resolved was resolved."""
         e, t = schema.flag_event.c, schema.flag.c
         query = (
             sa.select(e.flag_id, sa.func.max(e.at_ns))
             .join_from(schema.flag_event, schema.flag)
-            .where(t.subject_id == subject_id, t.state == "resolved", e.action == "resolved")
+            .where(t.subject_id == subject_id, t.state == "resolved", e.outcome.is_not(None))
             .group_by(e.flag_id)
         )
         with self._engine.connect() as connection:
@@ -171,6 +172,11 @@ class Flags:
         self._record(
             FlagEvent(flag_id, self._clock.now_ns(), by, "resolved", reason=reason.strip(), outcome=outcome)
         )
+
+    def close_past(self, flag_id: int, *, by: str) -> None:
+        """Record that it was over before anybody could have looked: resolved, without an outcome."""
+        event = FlagEvent(flag_id, self._clock.now_ns(), by, "resolved", reason=PAST)
+        self._record(event)
 
     def reopen(self, flag_id: int, *, by: str, reason: str = "") -> None:
         """Take back a snooze or an end."""

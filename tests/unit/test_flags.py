@@ -306,6 +306,41 @@ def test_one_change_is_one_flag_though_nights_arrive_late_or_settings_change(sto
     assert len([s for s in registry.flags.all() if s.flag.kind == "change"]) == 1
 
 
+@pytest.mark.parametrize(("end", "state"), [(110, "resolved"), (150, "open")])
+def test_the_first_look_at_a_long_history_asks_nobody_about_what_is_over(store, registry, end, state):
+    """A change that still stands, though it began long ago, waits for a look."""
+    registry.people.add_subject("S1", "UTC")
+    nights = nights_of(150, slice(90, end), times=1.3)
+    put(store, nights)
+    run = run_flags(store, registry, SETTINGS, noon_after(148))
+    (one,) = [s for s in registry.flags.all() if s.flag.kind == "change"]
+    assert (one.state, run.past_flags) == (state, int(state == "resolved"))
+    assert (FIRST + timedelta(days=148) - one.newest_night).days > EXPIRES_DAYS
+    assert registry.flags.outcomes() == {}, "nobody said how it ended: it teaches no model"
+    again = run_flags(store, registry, SETTINGS, noon_after(149))
+    assert (again.new_flags, again.past_flags) == (0, 0)
+
+
+def test_what_ended_in_the_past_gives_no_rest_to_what_comes(store, registry):
+    registry.people.add_subject("S1", "UTC")
+    nights = nights_of(200, slice(90, 104), times=1.3)
+    for name in (*HEART, *OTHERS):
+        nights.values[name][158:172] *= 1 + 1.3 * (CHANGED[name] - 1)
+    put(store, until_night(nights, FIRST + timedelta(days=150)))
+    assert run_flags(store, registry, SETTINGS, noon_after(150)).past_flags == 1
+    put(store, until_night(nights, FIRST + timedelta(days=172)))
+    assert run_flags(store, registry, SETTINGS, noon_after(172)).new_flags == 1
+    assert [s.state for s in registry.flags.all()] == ["open", "resolved"]
+
+
+def test_a_flag_somebody_could_have_seen_stays_open_however_old_it_gets(store, registry):
+    registry.people.add_subject("S1", "UTC")
+    put(store, nights_of(200, slice(90, 104), times=1.3))
+    run_flags(store, registry, SETTINGS, noon_after(104))
+    run_flags(store, registry, SETTINGS, noon_after(199))
+    assert [s.state for s in registry.flags.all() if s.flag.kind == "change"] == ["open"]
+
+
 def test_silence_is_noticed_though_no_night_changes(store, registry):
     registry.people.add_subject("S1", "UTC")
     put(store, nights_of(100))
