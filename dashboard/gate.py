@@ -196,7 +196,7 @@ def everybody(sources: Sources) -> list[Subject]:
 
 def worn_sensors(sources: Sources, subject: Subject) -> list[Sensor]:
     """Return what a visible person wears; wearables too are often called by their owner's name."""
-    worn = [s for s in sources.registry.people.sensors() if s.subject_id == subject.subject_id]
+    worn = sources.registry.people.sensors_of(subject.subject_id)
     is_named = signed_in_user().role in CARERS
     return worn if is_named else [replace(sensor, name="", sensor_id="") for sensor in worn]
 

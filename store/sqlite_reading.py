@@ -39,6 +39,7 @@ class SqliteReader(Closing):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._readers = _ReaderPool(path)
+        self._whole: set[Stream] = set()
 
     def read(
         self,
@@ -54,7 +55,7 @@ class SqliteReader(Closing):
         sensors: list[str] = []
         parts: list[list[NDArray[Any]]] = []
         with self._readers.snapshot() as reader:
-            columns = existing_columns(reader, stream)
+            columns = self._columns(reader, stream)
             for series_id, sensor in _series_of(reader, stream, subject_id, sensor_id):
                 part = _read_series(reader, stream, columns, (series_id, *bounds))
                 if len(part[0]):
@@ -80,16 +81,22 @@ class SqliteReader(Closing):
 
     def latest(self, stream: Stream, subject_id: str) -> Mapping[str, Any] | None:
         """Return the newest sample (`t_ns`, `sensor`, values), or None if there is none."""
-        newest: dict[str, Any] | None = None
-        with self._readers.snapshot() as reader:
-            columns = existing_columns(reader, stream)
-            names = ", ".join(["t_ns", *(column.name for column in columns)])
-            query = f"SELECT {names} FROM {table_of(stream)} WHERE series_id = ? ORDER BY t_ns DESC LIMIT 1"  # noqa: S608
-            for series_id, sensor in _series_of(reader, stream, subject_id, None):
-                for row in reader.rows(query, (series_id,)):
-                    if newest is None or row[0] > newest["t_ns"]:
-                        newest = {"t_ns": row[0], "sensor": sensor, **_values_of_row(columns, row[1:])}
-        return newest
+        table = table_of(stream)
+        with self._readers.lent() as reader:
+            columns = self._columns(reader, stream)
+            if not columns:
+                return None
+            names = ", ".join(f"held.{column.name}" for column in columns)
+            query = (
+                f"SELECT series.sensor_id, held.t_ns, {names} FROM series JOIN {table} held "  # noqa: S608
+                "ON held.series_id = series.series_id "
+                f"AND held.t_ns = (SELECT max(t_ns) FROM {table} WHERE series_id = series.series_id) "
+                "WHERE series.stream = ? AND series.subject_id = ? "
+                "ORDER BY held.t_ns DESC, series.sensor_id LIMIT 1"
+            )
+            for sensor, t_ns, *values in reader.rows(query, (stream.name, subject_id)):
+                return {"t_ns": t_ns, "sensor": sensor, **_values_of_row(columns, values)}
+        return None
 
     def extent(self, stream: Stream, subject_id: str) -> tuple[int, int] | None:
         """Return the times of the first and last sample, or None if there is none."""
@@ -154,6 +161,15 @@ class SqliteReader(Closing):
         """
         with self._readers.lent() as reader:
             snapshot(reader, target)
+
+    def _columns(self, reader: SqliteConnection, stream: Stream) -> list[Column]:
+        """Return the columns of a stream that its table has; one that has all of them never loses any."""
+        if stream in self._whole:
+            return list(stream.columns)
+        held = existing_columns(reader, stream)
+        if len(held) == len(stream.columns):
+            self._whole.add(stream)
+        return held
 
     def close(self) -> None:
         """Release files and connections, once nobody uses them."""

@@ -2,7 +2,7 @@
 
 import re
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -313,8 +313,10 @@ class People:
             raise UnknownError(f"Nobody wears {sensor_id}; see who wears what: evenkeel sensor list")
         return subject_id
 
-    def wearings(self, since_ns: int | None = None) -> list[Wearing]:
+    def wearings(self, since_ns: int | None = None, *, subject_id: str | None = None) -> list[Wearing]:
         """Return who wears which sensor when, by sensor and time: what ends after `since_ns` (default: now).
+
+        Of everybody, or of one person.
 
         What is only to come is included; the times in which a person agrees to nothing are left out.
         """
@@ -325,6 +327,8 @@ class People:
             .where(w.c.to_ns.is_(None) | (w.c.to_ns > after_ns))
             .order_by(w.c.sensor_id, w.c.from_ns)
         )
+        if subject_id is not None:
+            query = query.where(w.c.subject_id == subject_id)
         with self._engine.connect() as connection:
             worn = [Wearing(*row) for row in connection.execute(query)]
             decided = histories(connection, {each.subject_id for each in worn})
@@ -335,14 +339,22 @@ class People:
     def worn_now(self) -> dict[str, str]:
         """Return who wears which sensor now: sensor id to subject id."""
         now_ns = self._clock.now_ns()
-        return {each.sensor_id: each.subject_id for each in self.wearings(now_ns) if each.covers(now_ns)}
+        return _worn_at(now_ns, self.wearings(now_ns))
 
     def sensors(self) -> list[Sensor]:
         """Return every sensor, by id."""
-        worn = self.worn_now()
+        return self._sensors(self.worn_now(), sa.true())
+
+    def sensors_of(self, subject_id: str) -> list[Sensor]:
+        """Return what a person wears now, by id."""
+        now_ns = self._clock.now_ns()
+        worn = _worn_at(now_ns, self.wearings(now_ns, subject_id=subject_id))
+        return self._sensors(worn, schema.sensor.c.sensor_id.in_(worn)) if worn else []
+
+    def _sensors(self, worn: Mapping[str, str], where: sa.ColumnElement[bool]) -> list[Sensor]:
         t = schema.sensor
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(t).order_by(t.c.sensor_id)).all()
+            rows = connection.execute(sa.select(t).where(where).order_by(t.c.sensor_id)).all()
         return [
             Sensor(
                 r.sensor_id,
@@ -456,6 +468,11 @@ def _end_wearing(connection: Connection, sensor_id: str, at_ns: int) -> str | No
     subject_id = connection.execute(sa.select(w.c.subject_id).where(is_open)).scalar()
     connection.execute(sa.update(w).where(is_open).values(to_ns=at_ns))
     return subject_id
+
+
+def _worn_at(at_ns: int, wearings: Iterable[Wearing]) -> dict[str, str]:
+    """Return sensor id to subject id at a time."""
+    return {each.sensor_id: each.subject_id for each in wearings if each.covers(at_ns)}
 
 
 def _within(worn: Wearing, spans: Sequence[tuple[int, int]]) -> list[Wearing]:

@@ -97,6 +97,8 @@ def test_a_sensor_passed_on_is_worn_by_one_person_at_a_time(registry, clock):
     with pytest.raises(RefusedError):
         registry.people.pair("C0:00:00:00:00:01", "S1", from_ns=0)
     assert [sensor.subject_id for sensor in registry.people.sensors()] == ["S2"]
+    assert registry.people.sensors_of("S1") == []
+    assert registry.people.sensors_of("S2") == registry.people.sensors()
 
 
 def test_a_password_opens_and_a_wrong_one_does_not(registry):

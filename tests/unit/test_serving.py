@@ -61,6 +61,14 @@ def test_no_two_installations_share_a_password_or_a_key(served, tmp_path):
     assert len({*held}) == len({*keys}) == 2
 
 
+def said_of_keeping(connection: http.client.HTTPConnection) -> str:
+    """Ask once more on a connection that is kept; return what the answer says of keeping it."""
+    connection.request("GET", "/health")
+    with connection.getresponse() as answer:
+        answer.read()
+        return answer.headers["Connection"].lower()
+
+
 def test_gunicorn_serves_in_several_processes_and_ends_on_a_signal(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -75,6 +83,7 @@ def test_gunicorn_serves_in_several_processes_and_ends_on_a_signal(tmp_path):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/health")
         assert connection.getresponse().read() == b"ok\n"
+        assert "close" in (said_of_keeping(connection) for _ in range(500)), "it would stay with one process"
         connection.close()
         server.send_signal(signal.SIGTERM)
         rest = "".join(lines)
