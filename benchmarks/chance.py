@@ -6,12 +6,14 @@ import numpy as np
 
 from benchmarks.table import Row
 from models.cohort import episodes
-from models.daily import known_mapping, read_days
+from models.daily import days_of, known_mapping, read_days
+from models.fitbit_days import read_archives
 from models.monitor import followed
 from models.policy import DAYS_PER_MONTH, alert_days, threshold_for
 from models.training import FOLDS, HeldOut, as_worn, heart_alone, held_out, operating_curve
 
-DAILY = Path(__file__).resolve().parents[2] / "shared" / "data" / "lifesnaps" / "daily.csv.gz"
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DAILY, ARCHIVES = DATA / "lifesnaps" / "daily.csv.gz", DATA / "pmdata"
 BUDGETS = (0.25, 0.5, 1.0)
 SEED = 4711
 _FOUND_DAYS = 21
@@ -23,7 +25,8 @@ def run(*, is_full: bool) -> list[Row]:
     del is_full
     if not DAILY.is_file():
         raise SystemExit(f"real days are needed: {DAILY} is not there")
-    seen = held_out(read_days(DAILY, known_mapping("lifesnaps")), seed=SEED)
+    teachers = days_of(read_archives(ARCHIVES), known_mapping(None))
+    seen = held_out(read_days(DAILY, known_mapping("lifesnaps")), seed=SEED, teachers=teachers)
     rows: list[Row] = []
     for is_alone in (False, True):
         for budget in BUDGETS:

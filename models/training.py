@@ -181,12 +181,15 @@ class HeldOut:
     weights: Weights
 
 
-def held_out(people: Sequence[Days], *, seed: int, folds: int = FOLDS) -> list[HeldOut]:
-    """Follow everybody with the model of the others."""
+def held_out(
+    people: Sequence[Days], *, seed: int, teachers: Sequence[Days] = (), folds: int = FOLDS
+) -> list[HeldOut]:
+    """Follow everybody with the model of the others, and of `teachers`, who are only learned from."""
     fold = fold_of(people, folds)
     found: list[HeldOut] = []
     for k in range(folds):
-        weights = fit([days for days in people if fold[days.subject] != k], seed=seed)
+        others = [days for days in people if fold[days.subject] != k]
+        weights = fit([*others, *teachers], seed=seed)
         found += [
             HeldOut(days, followed(days, weights), k, weights) for days in people if fold[days.subject] == k
         ]
@@ -234,17 +237,22 @@ def _is_found(track: Track, onset: int, threshold: float) -> bool:
     return bool(raised[onset : onset + _FOUND_DAYS].any())
 
 
-def train(people: Sequence[Days], *, seed: int, population: str) -> Model:
-    """Return a model of everybody, with the operating curve of models made without each."""
-    seen = held_out(people, seed=seed)
-    weights = fit(people, seed=seed)
+def train(people: Sequence[Days], *, seed: int, population: str, teachers: Sequence[Days] = ()) -> Model:
+    """Return a model of everybody, with the operating curve of models made without each.
+
+    `teachers` are learned from and never judged: who lacks a channel scores lower, and would make the
+    thresholds of those who have it too low.
+    """
+    seen = held_out(people, seed=seed, teachers=teachers)
+    weights = fit([*people, *teachers], seed=seed)
     card = {
         "name": "personal-change",
-        "version": 2,
+        "version": 3,
         "what": "How unlike a person's own last months the last days are, in the direction of three patterns "
         "of simulated change. Not a diagnosis, not a risk of harm, not for emergencies.",
         "population": population,
         "people": len(people),
+        "teachers": len(teachers),
         "people_with_episodes": sum(len(onsets(days)) > 0 for days in people),
         "monitored_days": int(sum(one.track.is_monitored.sum() for one in seen)),
         "injector_version": INJECTOR_VERSION,
