@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.table import keep, show
 
 NAMES = {
+    "ceiling": "what could be found at all: a detector told the change and not its onset, at the same price",
     "chance": "how many flags are chance: as said, beside what people see who took no part in saying it",
     "clicks": "50 clinicians click while 50 straps stream: errors, callbacks, memory; --full is ten minutes",
     "dashboard": "pages beside Streamlit, Bokeh and Panel: until they can be used, and what they weigh",

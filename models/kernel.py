@@ -20,7 +20,7 @@ MIN_VALID = 14
 """Fewer valid days give no baseline: learning."""
 PRIOR_DAYS = 10.0
 """Weight of the population's spread beside the person's own, in days."""
-CLIP_SD = 4.0
+CLIP_SD = 2.5
 """One wild day moves a window by no more than so many SD."""
 _MAD_TO_SD = 1.4826
 

@@ -1,0 +1,141 @@
+"""The likelihood of a change of known course in daily values, whenever it set in.
+
+Noise is normal, with covariances over days and channels as other people have them; what each value adds to
+what earlier ones foretold is judged by Student's t. A score of day t is made of days up to t.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.advance import KEEP, Track
+from models.channels import CHANNELS, POPULATION_SD, FloatArray
+from models.kernel import CLIP_SD, GAP_DAYS
+
+_KEEPS = np.array([0.0, 0.5, 0.8, 0.93, 0.98])
+"""Of each part of the noise the share that is left a day later; one more part goes by weeks."""
+_WEEK_KEEP = 0.99
+_LAGS, _STEPS = 36, 1500
+_MIN_NOISE, _MIN_SEEN_FRAC = 0.03, 0.02
+_LEVEL_VARIANCE = 25.0
+"""Where a person's values lie is as good as unknown."""
+_FREEDOM = 5.0
+"""Of Student's t: days are wilder than normal ones."""
+_FIRST_ONSET = 21
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """Values there are, as what each adds to earlier ones in SD; `matrix` does it to a change, too."""
+
+    day: NDArray[np.intp]
+    channel: NDArray[np.intp]
+    spread: FloatArray
+    matrix: FloatArray
+    added: FloatArray
+    is_monitored: NDArray[np.bool_]
+
+
+def usual_of(values: FloatArray) -> FloatArray:
+    """Return the median of each channel; 1 where there is no value."""
+    held = [column[np.isfinite(column)] for column in values.T]
+    return np.array([np.median(column) if len(column) else 1.0 for column in held])
+
+
+def _spread(track: Track) -> FloatArray:
+    """Return the spread known on each day, the first one where there is none yet."""
+    end = np.maximum(np.arange(len(track.scaled)) + 1 - GAP_DAYS, 0)
+    spread = track.spread[end]
+    for j, column in enumerate(spread.T):
+        known = np.flatnonzero(np.isfinite(column))
+        at = np.searchsorted(known, np.arange(len(column)), side="right") - 1
+        column[:] = column[known[np.maximum(at, 0)]] if len(known) else POPULATION_SD[j]
+    return spread
+
+
+def deviations(track: Track) -> FloatArray:
+    """Return the distance from the middle of all days in SD; where that lies is left open by the noise."""
+    far = (track.scaled - usual_of(track.scaled)) / _spread(track)
+    return np.clip(far, -1.5 * CLIP_SD, 1.5 * CLIP_SD)
+
+
+def _kernels(n: int) -> FloatArray:
+    """Return how alike two days are, parts x days between them."""
+    lag = np.arange(n)
+    weekly = np.cos(2 * np.pi * lag / 7) * _WEEK_KEEP**lag
+    return np.vstack([_KEEPS[:, None] ** lag, weekly]).astype(np.float64)
+
+
+def noise_of(people: Sequence[FloatArray]) -> FloatArray:
+    """Return the covariance of channels in each part of the noise, to products of days 5 weeks apart."""
+    size = len(CHANNELS)
+    sums, counts = np.zeros((2, _LAGS, size, size))
+    for far in people:
+        known = np.isfinite(far)
+        z, seen = np.where(known, np.clip(far, -CLIP_SD, CLIP_SD), 0.0), known.astype(np.float64)
+        for lag in range(min(_LAGS, len(z))):
+            sums[lag] += z[lag:].T @ z[: len(z) - lag]
+            counts[lag] += seen[lag:].T @ seen[: len(z) - lag]
+    sums, counts = sums + sums.transpose(0, 2, 1), counts + counts.transpose(0, 2, 1)
+    parts = _fitted(sums / np.maximum(counts, 1), counts / counts.max())
+    unseen = np.diag(counts[0]) < _MIN_SEEN_FRAC * counts[0].max()
+    parts[:, unseen] = 0.0
+    parts[:, :, unseen] = 0.0
+    parts[0] += np.diag(np.where(unseen, 1.0, _MIN_NOISE))
+    return parts
+
+
+def _fitted(products: FloatArray, weight: FloatArray) -> FloatArray:
+    """Fit by projected gradients: each part stays a covariance."""
+    kernels = _kernels(len(products))
+    parts = np.repeat(0.2 * np.eye(products.shape[1])[None], len(kernels), axis=0)
+    for _ in range(_STEPS):
+        left = np.tensordot(kernels.T, parts, 1) - products
+        parts -= np.tensordot(kernels, weight * left, 1) / (kernels**2).sum()
+        values, vectors = np.linalg.eigh((parts + parts.transpose(0, 2, 1)) / 2)
+        parts = (vectors * np.maximum(values, 0)[:, None]) @ vectors.transpose(0, 2, 1)
+    return parts
+
+
+def whitened(track: Track, parts: FloatArray) -> Whitened:
+    """Return each value as what it adds to those of earlier days, and of the same day before it."""
+    far = deviations(track)
+    day, channel = np.nonzero(np.isfinite(far))
+    spread = _spread(track)[day, channel]
+    lag = np.abs(day[:, None] - day)
+    level = POPULATION_SD[channel] / spread
+    is_same = channel[:, None] == channel
+    covariance = np.asarray(_LEVEL_VARIANCE * is_same * np.outer(level, level), np.float64)
+    for kernel, part in zip(_kernels(len(far)), parts, strict=True):
+        covariance += kernel[lag] * part[np.ix_(channel, channel)]
+    matrix = np.asarray(np.linalg.inv(np.linalg.cholesky(covariance)), np.float64)
+    return Whitened(day, channel, spread, matrix, matrix @ far[day, channel], track.is_monitored)
+
+
+def evidence(seen: Whitened, shape: FloatArray) -> FloatArray:
+    """Return the logarithm of the summed likelihood ratios of all onsets, day by day."""
+    n = len(seen.is_monitored)
+    onset = np.arange(_FIRST_ONSET, n)
+    if not len(onset) or not len(seen.day):
+        return np.full(n, np.nan)
+    lag = seen.day[:, None] - onset
+    is_in = (lag >= 0) & (lag < len(shape))
+    shift = np.where(is_in, shape[np.where(is_in, lag, 0), seen.channel[:, None]], 0) / seen.spread[:, None]
+    off, left = seen.added[:, None], seen.added[:, None] - seen.matrix @ shift
+    ratio = (_FREEDOM + 1) / 2 * np.log((_FREEDOM + off * off) / (_FREEDOM + left * left))
+    total = np.concatenate([np.zeros((1, len(onset))), np.cumsum(ratio, axis=0)])
+    until = total[np.searchsorted(seen.day, np.arange(n), side="right")]
+    since = np.arange(n)[:, None] - onset
+    joined = np.logaddexp.reduce(np.where((since >= 0) & (since < len(shape)), until, -np.inf), axis=1)
+    return np.where(seen.is_monitored & np.isfinite(joined), joined, np.nan)
+
+
+def smoothed(score: FloatArray) -> FloatArray:
+    """Return the score smoothed as the shipped one is."""
+    kept, last = score.copy(), np.nan
+    for t in np.flatnonzero(np.isfinite(score)).tolist():
+        last = kept[t] if np.isnan(last) else KEEP * last + (1 - KEEP) * kept[t]
+        kept[t] = last
+    return kept
