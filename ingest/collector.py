@@ -31,7 +31,7 @@ from ingest.roster import Roster
 from ingest.tasks import honour_cancellation, until_first
 from store.clock import Clock
 from store.errors import EvenkeelError, HomeError
-from store.registry.people import Wearing
+from store.registry.wearing import Wearing
 
 CONNECT_ATTEMPTS = 2
 """BlueZ fails about one connect in ten with nothing wrong; more attempts in a row would keep the adapter from

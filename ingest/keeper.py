@@ -14,7 +14,7 @@ from ingest.records import Kind, LinkState, Record, link_payload, parse_link_pay
 from ingest.spool import SpoolFullError
 from store.clock import Clock
 from store.errors import HomeError
-from store.registry.people import Wearing
+from store.registry.wearing import Wearing
 from store.units import NS_PER_S
 
 REFUSAL_LOG_INTERVAL_S = 60

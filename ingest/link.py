@@ -22,7 +22,7 @@ from ingest.watchdog import Watchdog
 from ingest.wear import Wear
 from store.clock import Clock
 from store.errors import EvenkeelError
-from store.registry.people import Wearing
+from store.registry.wearing import Wearing
 
 SETUP_TIMEOUT_S = 30
 """Subscribing and reading take a second or two; a peer that leaves meanwhile can hang BlueZ for 25 s."""

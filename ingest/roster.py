@@ -8,7 +8,8 @@ from typing import Self
 
 from ingest.pauses import EVERYBODY, NOBODY, Pauses, read_pauses
 from store.errors import ConfigError, EvenkeelError
-from store.registry.people import People, Wearing
+from store.registry.people import People
+from store.registry.wearing import Wearing
 
 _log = logging.getLogger(__name__)
 

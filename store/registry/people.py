@@ -2,7 +2,7 @@
 
 import re
 import zoneinfo
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -11,9 +11,19 @@ from sqlalchemy import Connection, Engine
 from store.clock import Clock
 from store.errors import ConfigError, RefusedError, UnknownError
 from store.registry import schema
-from store.registry.consents import ALL, NEVER_NS, Consent, given_spans, histories, insert_consent
+from store.registry.consents import ALL, Consent, given_spans, histories, insert_consent
 from store.registry.erasing import erased_rows
 from store.registry.sealing import Sealed, Seals, about_subject, refuse_readable
+from store.registry.wearing import (
+    Wearing,
+    check_free_since,
+    end_wearing,
+    free_from_ns,
+    is_same,
+    latest_wearing,
+    within,
+    worn_at,
+)
 from store.times import iso_time
 
 SUBJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -50,33 +60,6 @@ class Sensor:
     firmware: str
     is_simulated: bool
     subject_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wearing:
-    """Who wears a sensor in a half-open interval.
-
-    Attributes
-    ----------
-    sensor_id, subject_id : str
-    from_ns : int
-        Nanoseconds UTC.
-    to_ns : int or None
-        None while nobody knows of an end.
-    """
-
-    sensor_id: str
-    subject_id: str
-    from_ns: int
-    to_ns: int | None = None
-
-    def covers(self, t_ns: int) -> bool:
-        """Say whether it is worn at a time."""
-        return self.from_ns <= t_ns and not self.has_ended(t_ns)
-
-    def has_ended(self, t_ns: int) -> bool:
-        """Say whether it is no longer worn at a time."""
-        return self.to_ns is not None and self.to_ns <= t_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,16 +262,16 @@ class People:
         self.register_sensor(sensor_id)
         w = schema.wearing
         with self._writing.begin() as connection:
-            latest = _latest_wearing(connection, sensor_id)
+            latest = latest_wearing(connection, sensor_id)
             wears_it = latest is not None and latest.to_ns is None and latest.subject_id == subject_id
             if latest is not None and wears_it and (from_ns is None or from_ns >= latest.from_ns):
                 return
             if from_ns is not None and from_ns < self._clock.now_ns():
-                _check_free_since(connection, sensor_id, from_ns, latest if wears_it else None)
+                check_free_since(connection, sensor_id, from_ns, latest if wears_it else None)
             if latest is not None and wears_it:
-                connection.execute(sa.update(w).where(_is_same(latest)).values(from_ns=from_ns))
+                connection.execute(sa.update(w).where(is_same(latest)).values(from_ns=from_ns))
                 return
-            free_ns = _free_from_ns(latest)
+            free_ns = free_from_ns(latest)
             # An end that was announced stands: two people never wear one sensor at the same time.
             at_ns = max(self._clock.now_ns(), free_ns) if from_ns is None else from_ns
             if latest is not None and at_ns < free_ns:
@@ -296,7 +279,7 @@ class People:
                     f"Sensor {sensor_id} was given to {latest.subject_id} later than the time asked for "
                     f"{subject_id}; pair it from now on instead"
                 )
-            _end_wearing(connection, sensor_id, at_ns)
+            end_wearing(connection, sensor_id, at_ns)
             connection.execute(sa.insert(w).values(sensor_id=sensor_id, from_ns=at_ns, subject_id=subject_id))
 
     def unpair(self, sensor_id: str, *, at_ns: int | None = None) -> str:
@@ -308,7 +291,7 @@ class People:
             If nobody wears it.
         """
         with self._writing.begin() as connection:
-            subject_id = _end_wearing(connection, sensor_id, self._clock.now_ns() if at_ns is None else at_ns)
+            subject_id = end_wearing(connection, sensor_id, self._clock.now_ns() if at_ns is None else at_ns)
         if subject_id is None:
             raise UnknownError(f"Nobody wears {sensor_id}; see who wears what: evenkeel sensor list")
         return subject_id
@@ -333,13 +316,13 @@ class People:
             worn = [Wearing(*row) for row in connection.execute(query)]
             decided = histories(connection, {each.subject_id for each in worn})
         given = {who: given_spans(history) for who, history in decided.items()}
-        agreed = [part for each in worn for part in _within(each, given.get(each.subject_id, []))]
+        agreed = [part for each in worn for part in within(each, given.get(each.subject_id, []))]
         return [each for each in agreed if not each.has_ended(after_ns)]
 
     def worn_now(self) -> dict[str, str]:
         """Return who wears which sensor now: sensor id to subject id."""
         now_ns = self._clock.now_ns()
-        return _worn_at(now_ns, self.wearings(now_ns))
+        return worn_at(now_ns, self.wearings(now_ns))
 
     def sensors(self) -> list[Sensor]:
         """Return every sensor, by id."""
@@ -348,7 +331,7 @@ class People:
     def sensors_of(self, subject_id: str) -> list[Sensor]:
         """Return what a person wears now, by id."""
         now_ns = self._clock.now_ns()
-        worn = _worn_at(now_ns, self.wearings(now_ns, subject_id=subject_id))
+        worn = worn_at(now_ns, self.wearings(now_ns, subject_id=subject_id))
         return self._sensors(worn, schema.sensor.c.sensor_id.in_(worn)) if worn else []
 
     def _sensors(self, worn: Mapping[str, str], where: sa.ColumnElement[bool]) -> list[Sensor]:
@@ -413,77 +396,6 @@ def _has_subject(connection: Connection, subject_id: str) -> bool:
     return (
         connection.execute(sa.select(t.c.subject_id).where(t.c.subject_id == subject_id)).first() is not None
     )
-
-
-def _latest_wearing(connection: Connection, sensor_id: str) -> Wearing | None:
-    w = schema.wearing
-    query = (
-        sa.select(w.c.sensor_id, w.c.subject_id, w.c.from_ns, w.c.to_ns)
-        .where(w.c.sensor_id == sensor_id)
-        .order_by(w.c.from_ns.desc())
-        .limit(1)
-    )
-    row = connection.execute(query).first()
-    return None if row is None else Wearing(*row)
-
-
-def _free_from_ns(latest: Wearing | None) -> int:
-    """Return from when on the sensor may be given to somebody else."""
-    if latest is None:
-        return -(1 << 62)
-    return latest.from_ns + 1 if latest.to_ns is None else latest.to_ns
-
-
-def _is_same(wearing: Wearing) -> sa.ColumnElement[bool]:
-    w = schema.wearing
-    return (w.c.sensor_id == wearing.sensor_id) & (w.c.from_ns == wearing.from_ns)
-
-
-def _check_free_since(connection: Connection, sensor_id: str, from_ns: int, but: Wearing | None) -> None:
-    """Raise RefusedError if anybody wore the sensor after `from_ns`, `but` for one wearing."""
-    w = schema.wearing
-    is_later = w.c.to_ns.is_(None) | (w.c.to_ns > from_ns)
-    query = sa.select(w.c.sensor_id, w.c.subject_id, w.c.from_ns, w.c.to_ns).where(
-        w.c.sensor_id == sensor_id, is_later
-    )
-    worn = [Wearing(*row) for row in connection.execute(query.order_by(w.c.from_ns))]
-    others = [wearing for wearing in worn if wearing != but]
-    if not others:
-        return
-    last = others[-1]
-    if last.to_ns is None:
-        when, needed = "to this day", "unpair it first, or pair it from now on"
-    else:
-        when, needed = f"until {iso_time(last.to_ns)}", "name a time from then on"
-    raise RefusedError(
-        f"Sensor {sensor_id} was worn by {last.subject_id} from {iso_time(last.from_ns)} {when}, so nobody "
-        f"else can have worn it since {iso_time(from_ns)}; {needed}"
-    )
-
-
-def _end_wearing(connection: Connection, sensor_id: str, at_ns: int) -> str | None:
-    """End what has no end yet; return who wore the sensor."""
-    w = schema.wearing
-    is_open = (w.c.sensor_id == sensor_id) & w.c.to_ns.is_(None)
-    subject_id = connection.execute(sa.select(w.c.subject_id).where(is_open)).scalar()
-    connection.execute(sa.update(w).where(is_open).values(to_ns=at_ns))
-    return subject_id
-
-
-def _worn_at(at_ns: int, wearings: Iterable[Wearing]) -> dict[str, str]:
-    """Return sensor id to subject id at a time."""
-    return {each.sensor_id: each.subject_id for each in wearings if each.covers(at_ns)}
-
-
-def _within(worn: Wearing, spans: Sequence[tuple[int, int]]) -> list[Wearing]:
-    """Return what of a wearing lies in the spans."""
-    to_ns = NEVER_NS if worn.to_ns is None else worn.to_ns
-    cut = [(max(start, worn.from_ns), min(end, to_ns)) for start, end in spans]
-    return [
-        Wearing(worn.sensor_id, worn.subject_id, start, None if end == NEVER_NS else end)
-        for start, end in cut
-        if start < end
-    ]
 
 
 def _zones(connection: Connection, subject_id: str) -> ZoneHistory:

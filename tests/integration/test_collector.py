@@ -22,7 +22,7 @@ from ingest.virtual.backend import VirtualClient
 from ingest.watchdog import FIRST_FRAME_S
 from store.clock import VirtualClock
 from store.errors import BluetoothError, HomeError, StoreUnavailableError
-from store.registry.people import Wearing
+from store.registry.wearing import Wearing
 from store.streams import SIGNAL
 from store.units import NS_PER_S
 from tests.collecting import (

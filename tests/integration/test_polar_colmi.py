@@ -40,7 +40,7 @@ from ingest.virtual.devices.polar import (
 )
 from ingest.virtual.person import VirtualPerson
 from store.clock import VirtualClock
-from store.registry.people import Wearing
+from store.registry.wearing import Wearing
 from store.streams import BATTERY, HEART_RATE, SLEEP_STAGE, SPO2, STEP_COUNT, VENDOR_HRV
 from store.types import HeartRateMeasurement
 from store.units import NS_PER_S

@@ -27,7 +27,7 @@ from ingest.roster import Roster
 from ingest.virtual.backend import VirtualAdapter
 from ingest.wear import OFF_BODY_AFTER_S, ON_BODY_AFTER_S
 from store.errors import BluetoothError
-from store.registry.people import Wearing
+from store.registry.wearing import Wearing
 from store.types import HeartRateMeasurement
 from store.units import NS_PER_S
 from tests.collecting import (

@@ -13,7 +13,7 @@ from ingest.roster import Roster, registry_roster
 from store.clock import VirtualClock
 from store.errors import ConfigError, HomeError, RefusedError, StoreUnavailableError, UnknownError
 from store.installation import Installation
-from store.registry.people import Wearing
+from store.registry.wearing import Wearing
 from store.units import NS_PER_S
 
 START_NS = 1_767_643_200_000_000_000
