@@ -23,8 +23,9 @@ _CHANGES_PER_YEAR = 1.0
 def run(*, is_full: bool) -> list[Row]:
     """Say and see it at three budgets, for all channels and for a strap alone; there is no long version."""
     del is_full
-    if not DAILY.is_file():
-        raise SystemExit(f"real days are needed: {DAILY} is not there")
+    for needed in (DAILY, ARCHIVES):
+        if not needed.exists():
+            raise SystemExit(f"real days are needed: {needed} is not there")
     teachers = days_of(read_archives(ARCHIVES), known_mapping(None))
     seen = held_out(read_days(DAILY, known_mapping("lifesnaps")), seed=SEED, teachers=teachers)
     rows: list[Row] = []

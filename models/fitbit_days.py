@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from store.errors import RecordingError
@@ -31,7 +30,7 @@ def read_archives(folder: Path) -> pd.DataFrame:
     try:
         people = sorted(path for path in folder.iterdir() if path.is_dir())
         held = [fitbit_days(texts, person.name) for person in people if (texts := _texts(person))]
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError) as error:
         raise RecordingError(f"{folder} cannot be read ({error})") from None
     if not held:
         raise RecordingError(f"{folder} has no folder with Fitbit files: {', '.join(FILES)} (.json)")
@@ -66,7 +65,6 @@ def fitbit_days(texts: Mapping[str, str], subject: str) -> pd.DataFrame:
     readers: Mapping[str, Callable[[Sequence[_Log]], pd.DataFrame]] = {
         "resting_heart_rate": _resting,
         "sleep": _sleep,
-        "steps": lambda logs: _sums(logs, "steps"),
     }
     parts: list[pd.DataFrame] = []
     for name, text in texts.items():
@@ -108,4 +106,4 @@ def _of_night(log: _Log) -> Iterator[tuple[str, float]]:
     yield "tst_min", float(log["minutesAsleep"])
     yield "se_pct", float(log["efficiency"])
     middle = begin + (end - begin) / 2
-    yield "midpoint_h", float(np.float64((middle - midnight).total_seconds())) / 3600
+    yield "midpoint_h", (middle - midnight).total_seconds() / 3600

@@ -321,16 +321,21 @@ def test_the_first_look_at_a_long_history_asks_nobody_about_what_is_over(store, 
     assert (again.new_flags, again.past_flags) == (0, 0)
 
 
-def test_what_ended_in_the_past_gives_no_rest_to_what_comes(store, registry):
-    registry.people.add_subject("S1", "UTC")
+def test_what_ended_in_the_past_gives_no_rest_to_what_comes(tmp_path):
     nights = nights_of(200, slice(90, 104), times=1.3)
     for name in (*HEART, *OTHERS):
-        nights.values[name][158:172] *= 1 + 1.3 * (CHANGED[name] - 1)
-    put(store, until_night(nights, FIRST + timedelta(days=150)))
-    assert run_flags(store, registry, SETTINGS, noon_after(150)).past_flags == 1
-    put(store, until_night(nights, FIRST + timedelta(days=172)))
-    assert run_flags(store, registry, SETTINGS, noon_after(172)).new_flags == 1
-    assert [s.state for s in registry.flags.all()] == ["open", "resolved"]
+        nights.values[name][149:172] *= 1 + 1.3 * (CHANGED[name] - 1)
+    closed = FIRST + timedelta(days=150)
+    for last, new, past in ((150, 1, 1), (172, 1, 0)):
+        place = Installation(tmp_path, noon_after(last))
+        with place.registry() as registry, place.timeseries() as store:
+            registry.people.add_subject("S1", "UTC")
+            put(store, until_night(nights, FIRST + timedelta(days=last)))
+            run = run_flags(store, registry, SETTINGS, noon_after(last))
+            assert (run.new_flags, run.past_flags) == (new, past)
+            stored_flags = registry.flags.all()
+    assert [s.state for s in stored_flags] == ["open", "resolved"]
+    assert closed < stored_flags[0].flag.night < closed + timedelta(days=REST_DAYS), "no rest put it off"
 
 
 def test_a_flag_somebody_could_have_seen_stays_open_however_old_it_gets(store, registry):
