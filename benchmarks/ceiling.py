@@ -1,9 +1,9 @@
 """What could be found at all: a detector that is told each change, and only not when it set in.
 
 It knows direction, sizes and time course of exactly this change, which no real detector does. The likelihood
-ratios of all onsets are summed, smoothed as the shipped score is, and held against a threshold of the same
-rate of false alerts, from other people without a change. *Not which days* is not told which days a change
-leaves out. *Kinds alone* is told no change: it has other draws of the scenarios of training.
+ratios of all onsets are summed, and held against a threshold of the same rate of false alerts, from other
+people without a change. *Not which days* is not told which days a change leaves out. *Kinds alone* is told no
+change: it has other draws of the scenarios of training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.matched import Whitened, deviations, evidence, noise_of, smoothed, usual_of, whitened
+from benchmarks.matched import Whitened, clipped, evidence, noise_of_days, usual_of, whitened
 from benchmarks.table import Row
 from models.advance import Track
 from models.channels import CHANNELS, FloatArray
@@ -100,7 +100,7 @@ def _people(read: Sequence[Days]) -> list[_Person]:
 def _try_fold(people: Sequence[_Person], k: int, tried: dict[str, list[_Tried]]) -> None:
     """Try all changes of the people of a fold, by noise and thresholds of the others."""
     others = [one for one in people if one.fold != k]
-    parts = noise_of([deviations(one.track) for one in others])
+    parts = noise_of_days([clipped(one.track) for one in others])
     clean = [(one, whitened(one.track, parts)) for one in others if one.track.is_monitored.any()]
     held: dict[bytes, float] = {}
     for one in (one for one in people if one.fold == k):
@@ -121,9 +121,7 @@ def _try_fold(people: Sequence[_Person], k: int, tried: dict[str, list[_Tried]])
 
 
 def _score(seen: Whitened, told: Sequence[_Course], usual: FloatArray) -> FloatArray:
-    """Return the score of one course, smoothed, or of several by their shares, which is better as it is."""
-    if len(told) == 1:
-        return smoothed(evidence(seen, _shape(told[0], usual)))
+    """Return the likelihood of all courses together, by their shares."""
     each = [evidence(seen, _shape(one, usual)) + np.log(one.share) for one in told]
     with np.errstate(invalid="ignore"):  # days that cannot be judged
         return np.logaddexp.reduce(each, axis=0)

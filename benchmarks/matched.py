@@ -10,15 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.advance import KEEP, Track
-from models.channels import CHANNELS, POPULATION_SD, FloatArray
-from models.kernel import CLIP_SD, GAP_DAYS
+from models.advance import Track
+from models.channels import POPULATION_SD, FloatArray
+from models.kernel import CLIP_SD
+from models.noise import LAGS, deviations, noise_of, spread_of_days
 
 _KEEPS = np.array([0.0, 0.5, 0.8, 0.93, 0.98])
 """Of each part of the noise the share that is left a day later; one more part goes by weeks."""
 _WEEK_KEEP = 0.99
-_LAGS, _STEPS = 36, 1500
-_MIN_NOISE, _MIN_SEEN_FRAC = 0.03, 0.02
 _LEVEL_VARIANCE = 25.0
 """Where a person's values lie is as good as unknown."""
 _FREEDOM = 5.0
@@ -44,21 +43,9 @@ def usual_of(values: FloatArray) -> FloatArray:
     return np.array([np.median(column) if len(column) else 1.0 for column in held])
 
 
-def _spread(track: Track) -> FloatArray:
-    """Return the spread known on each day, the first one where there is none yet."""
-    end = np.maximum(np.arange(len(track.scaled)) + 1 - GAP_DAYS, 0)
-    spread = track.spread[end]
-    for j, column in enumerate(spread.T):
-        known = np.flatnonzero(np.isfinite(column))
-        at = np.searchsorted(known, np.arange(len(column)), side="right") - 1
-        column[:] = column[known[np.maximum(at, 0)]] if len(known) else POPULATION_SD[j]
-    return spread
-
-
-def deviations(track: Track) -> FloatArray:
+def clipped(track: Track) -> FloatArray:
     """Return the distance from the middle of all days in SD; where that lies is left open by the noise."""
-    far = (track.scaled - usual_of(track.scaled)) / _spread(track)
-    return np.clip(far, -1.5 * CLIP_SD, 1.5 * CLIP_SD)
+    return np.clip(deviations(track), -1.5 * CLIP_SD, 1.5 * CLIP_SD)
 
 
 def _kernels(n: int) -> FloatArray:
@@ -68,42 +55,16 @@ def _kernels(n: int) -> FloatArray:
     return np.vstack([_KEEPS[:, None] ** lag, weekly]).astype(np.float64)
 
 
-def noise_of(people: Sequence[FloatArray]) -> FloatArray:
-    """Return the covariance of channels in each part of the noise, to products of days 5 weeks apart."""
-    size = len(CHANNELS)
-    sums, counts = np.zeros((2, _LAGS, size, size))
-    for far in people:
-        known = np.isfinite(far)
-        z, seen = np.where(known, np.clip(far, -CLIP_SD, CLIP_SD), 0.0), known.astype(np.float64)
-        for lag in range(min(_LAGS, len(z))):
-            sums[lag] += z[lag:].T @ z[: len(z) - lag]
-            counts[lag] += seen[lag:].T @ seen[: len(z) - lag]
-    sums, counts = sums + sums.transpose(0, 2, 1), counts + counts.transpose(0, 2, 1)
-    parts = _fitted(sums / np.maximum(counts, 1), counts / counts.max())
-    unseen = np.diag(counts[0]) < _MIN_SEEN_FRAC * counts[0].max()
-    parts[:, unseen] = 0.0
-    parts[:, :, unseen] = 0.0
-    parts[0] += np.diag(np.where(unseen, 1.0, _MIN_NOISE))
-    return parts
-
-
-def _fitted(products: FloatArray, weight: FloatArray) -> FloatArray:
-    """Fit by projected gradients: each part stays a covariance."""
-    kernels = _kernels(len(products))
-    parts = np.repeat(0.2 * np.eye(products.shape[1])[None], len(kernels), axis=0)
-    for _ in range(_STEPS):
-        left = np.tensordot(kernels.T, parts, 1) - products
-        parts -= np.tensordot(kernels, weight * left, 1) / (kernels**2).sum()
-        values, vectors = np.linalg.eigh((parts + parts.transpose(0, 2, 1)) / 2)
-        parts = (vectors * np.maximum(values, 0)[:, None]) @ vectors.transpose(0, 2, 1)
-    return parts
+def noise_of_days(people: Sequence[FloatArray]) -> FloatArray:
+    """Return the covariance of channels in each part of the noise of `_kernels`."""
+    return noise_of(people, _kernels(LAGS))
 
 
 def whitened(track: Track, parts: FloatArray) -> Whitened:
     """Return each value as what it adds to those of earlier days, and of the same day before it."""
-    far = deviations(track)
+    far = clipped(track)
     day, channel = np.nonzero(np.isfinite(far))
-    spread = _spread(track)[day, channel]
+    spread = spread_of_days(track)[day, channel]
     lag = np.abs(day[:, None] - day)
     level = POPULATION_SD[channel] / spread
     is_same = channel[:, None] == channel
@@ -130,12 +91,3 @@ def evidence(seen: Whitened, shape: FloatArray) -> FloatArray:
     since = np.arange(n)[:, None] - onset
     joined = np.logaddexp.reduce(np.where((since >= 0) & (since < len(shape)), until, -np.inf), axis=1)
     return np.where(seen.is_monitored & np.isfinite(joined), joined, np.nan)
-
-
-def smoothed(score: FloatArray) -> FloatArray:
-    """Return the score smoothed as the shipped one is."""
-    kept, last = score.copy(), np.nan
-    for t in np.flatnonzero(np.isfinite(score)).tolist():
-        last = kept[t] if np.isnan(last) else KEEP * last + (1 - KEEP) * kept[t]
-        kept[t] = last
-    return kept

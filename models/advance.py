@@ -6,7 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.hrv.compiled import compiled
-from models.channels import CHANNELS, LONE_SD_FRAC, MIN_CHANNELS, NAMES, POPULATION_SD, FloatArray
+from models.channels import (
+    CHANNELS,
+    GROUP_OF,
+    LONE_SD_FRAC,
+    MIN_CHANNELS,
+    NAMES,
+    POPULATION_SD,
+    FloatArray,
+)
+from models.course import PRIOR, Filter, follow, weighed
 from models.kernel import (
     BASELINE_DAYS,
     CLIP_SD,
@@ -18,16 +27,19 @@ from models.kernel import (
     baseline_row,
     log_ratio,
     median_of,
+    own_spread,
     window_means,
 )
 from models.patterns import PATTERNS, SHIFTS, SPREADS
 
 WINDOW_STATES = tuple(f"{p.name}_{w}d" for p in PATTERNS for w in WINDOWS.tolist())
 ANY_STATES = tuple(f"any_{w}d" for w in WINDOWS.tolist())
+COURSE_STATES = tuple(f"{p.name}_course" for p in PATTERNS)
 OTHER_STATES = ("composite_fast", "composite_slow", "mewma", "variance", "phase", "nightsignal")
-STATES = (*WINDOW_STATES, *ANY_STATES, *OTHER_STATES, "wear_loss")
+STATES = (*WINDOW_STATES, *ANY_STATES, *OTHER_STATES, *COURSE_STATES, "course", "wear_loss")
 _N_WINDOW = len(WINDOW_STATES)
 _FIRST_OTHER = _N_WINDOW + len(ANY_STATES)
+_FIRST_COURSE = _FIRST_OTHER + len(OTHER_STATES)
 LAMBDAS = (0.2, 0.07)
 COMPOSITE_ROOTS = (np.sqrt(4.0 / 0.5), 2 * np.sqrt(4.0 / 0.5))
 """By which the composites are scaled to SD."""
@@ -35,15 +47,11 @@ _WEAR_LAMBDA = 0.15
 _VARIANCE_DAYS, _VARIANCE_VALID = 14, 7
 SCORE_PRIOR_DAYS = 15.0
 """Weight of the population (0) beside a person's own usual state, in days."""
-_HALF_LIFE_DAYS = 1.0
-KEEP = 0.5 ** (1 / _HALF_LIFE_DAYS)
 STATE_LOW, STATE_HIGH = -4.0, 10.0
+HIGHEST_SCORE = 6.0
+"""Odds of 400 to 1: more days of the same change add evidence, but make nothing worse."""
 _HEART = np.array([c.group == "heart" for c in CHANNELS])
 _COUNTED = np.array([name != "midpoint_h" for name in NAMES])
-_GROUPS = ("heart", "vagal", "sleep", "movement")
-_GROUP_OF: IntArray = np.array(
-    [_GROUPS.index(c.group) if c.group in _GROUPS else -1 for c in CHANNELS], np.int64
-)
 SIGNS: FloatArray = np.array([1.0, -1.0, -1.0, -1.0])
 _VARIED: NDArray[np.bool_] = np.array(
     [name in {"tst_min", "steps", "midpoint_h", "mean_hr_bpm"} for name in NAMES]
@@ -53,9 +61,10 @@ _PHASE = NAMES.index("midpoint_h")
 
 
 class Weights(NamedTuple):
-    """What is learned from a population: covariances of windows, and the linear risk."""
+    """What is learned from a population: covariances of windows, noise of days, and the linear risk."""
 
     covariance: FloatArray
+    noise: FloatArray
     centre: FloatArray
     scale: FloatArray
     weight: FloatArray
@@ -65,7 +74,8 @@ class Weights(NamedTuple):
 class Track(NamedTuple):
     """All of a person, a row per day; row t is made of rows up to t.
 
-    `usual`, `spread` and `counted` of row e are those of the days before e.
+    `usual`, `spread` and `counted` of row e are those of the days before e. `onset` is the day on which a
+    change most likely set in, -1 where no day was looked at.
     """
 
     scaled: FloatArray
@@ -80,12 +90,8 @@ class Track(NamedTuple):
     raw: FloatArray
     state: FloatArray
     score: FloatArray
+    onset: IntArray
     is_monitored: NDArray[np.bool_]
-
-
-def channel_groups() -> IntArray:
-    """Return for each channel the group of the composites it belongs to; -1 for none."""
-    return _GROUP_OF
 
 
 def empty_track(capacity: int) -> Track:
@@ -107,7 +113,8 @@ def empty_track(capacity: int) -> Track:
         np.zeros((n, w, c)),
         nan(n, len(STATES)),
         nan(n, len(STATES)),
-        nan(n, 3),
+        nan(n),
+        np.full(n, -1, np.int64),
         np.zeros(n, np.bool_),
     )
 
@@ -119,8 +126,8 @@ def first_days(track: Track, n: int) -> Track:
 
 
 @compiled
-def advance(track: Track, t: int, weights: Weights) -> None:
-    """Compute day t; everything before it is there already."""
+def advance(track: Track, known: Filter, t: int, weights: Weights) -> None:
+    """Compute day t; everything before it is there already, and `known` is that of the day before."""
     end = baseline_end(t, GAP_DAYS)
     if end >= 0:
         baseline_row(
@@ -130,9 +137,12 @@ def advance(track: Track, t: int, weights: Weights) -> None:
     track.is_monitored[t] = present >= MIN_CHANNELS and ready >= MIN_CHANNELS
     _smoothed(track, t)
     _wear(track, t, present)
+    begin = track.segment[t]
+    follow(known, track.scaled[t], own_spread(track.spread, t, begin), t, begin, weights.noise)
     if track.is_monitored[t]:
         _window_states(track, t, weights)
         _other_states(track, t, weights)
+        _course_states(track, known, t)
     _own_scale(track, t)
     _risk(track, t, weights)
 
@@ -170,9 +180,9 @@ def _smoothed(track: Track, t: int) -> None:
         z = track.daily[t, j]
         if not np.isnan(z):
             track.smooth[t, j] += LAMBDAS[0] * (z - track.smooth[t, j])
-            if _GROUP_OF[j] >= 0:
-                sums[_GROUP_OF[j]] += z
-                counts[_GROUP_OF[j]] += 1
+            if GROUP_OF[j] >= 0:
+                sums[GROUP_OF[j]] += z
+                counts[GROUP_OF[j]] += 1
     groups = np.count_nonzero(counts)
     if groups:
         composite = (SIGNS * sums / np.maximum(counts, 1)).sum() / groups
@@ -276,10 +286,28 @@ def _night_signal(track: Track, t: int) -> float:
 
 
 @compiled
+def _course_states(track: Track, known: Filter, t: int) -> None:
+    """Fill the evidence for each pattern, all onsets together, and for any."""
+    told = np.empty((len(known.onset), len(PRIOR)))
+    track.onset[t] = weighed(known, t, track.segment[t], told)
+    if track.onset[t] < 0:
+        return
+    any_pattern = 0.0
+    highest = told.max()
+    for p in range(len(PRIOR)):
+        likely = np.exp(told[:, p] - highest).sum()
+        track.raw[t, _FIRST_COURSE + p] = highest + np.log(likely)
+        any_pattern += PRIOR[p] * likely
+    track.raw[t, _FIRST_COURSE + len(PRIOR)] = highest + np.log(any_pattern)
+    for k in range(_FIRST_COURSE, _FIRST_COURSE + len(PRIOR) + 1):
+        track.state[t, k] = track.raw[t, k]
+
+
+@compiled
 def _own_scale(track: Track, t: int) -> None:
     """Take from each state what is usual for this person, as far as that is known."""
     held = np.empty(BASELINE_DAYS)
-    for k in range(track.raw.shape[1] - 1):
+    for k in range(_FIRST_COURSE):
         if np.isnan(track.raw[t, k]):
             continue
         n = 0
@@ -312,26 +340,18 @@ def _any_pattern(track: Track, t: int) -> None:
 
 @compiled
 def _risk(track: Track, t: int, weights: Weights) -> None:
-    """Fill the smoothed score; the logit of today and the weight behind the mean stand beside it."""
-    keep, before, behind = KEEP, 0.0, 0.0
-    for s in range(t - 1, max(t - 1 - 2 * GAP_DAYS, -1), -1):
-        if track.is_monitored[s] and track.segment[s] == track.segment[t]:
-            before, behind = track.score[s, 0], track.score[s, 2]
-            break
+    """Fill the score: the logit of today, to a limit."""
     if not track.is_monitored[t]:
         return
     logit = weights.intercept
     for k in range(len(weights.weight)):
         if not np.isnan(track.state[t, k]):
             logit += weights.weight[k] * (track.state[t, k] - weights.centre[k]) / weights.scale[k]
-    behind = keep * behind + 1 - keep
-    track.score[t, 1] = logit
-    track.score[t, 2] = behind
-    track.score[t, 0] = before + (1 - keep) / behind * (logit - before)
+    track.score[t] = min(logit, HIGHEST_SCORE)
 
 
 @compiled
-def advance_all(track: Track, n: int, weights: Weights) -> None:
+def advance_all(track: Track, known: Filter, n: int, weights: Weights) -> None:
     """Compute the first `n` days, one after another."""
     for t in range(n):
-        advance(track, t, weights)
+        advance(track, known, t, weights)

@@ -174,6 +174,11 @@ CHANNELS: tuple[Channel, ...] = (
     ),
 )
 NAMES = tuple(channel.name for channel in CHANNELS)
+GROUPS = ("heart", "vagal", "sleep", "movement")
+GROUP_OF: NDArray[np.int64] = np.array(
+    [GROUPS.index(channel.group) if channel.group else -1 for channel in CHANNELS], np.int64
+)
+"""Group of each channel; -1 for none."""
 POPULATION_SD: FloatArray = np.array([channel.population_sd for channel in CHANNELS])
 LONE_SD_FRAC: FloatArray = np.array([channel.lone_sd_frac for channel in CHANNELS])
 OF_HEART = np.array([channel.group in {"heart", "vagal"} for channel in CHANNELS])

@@ -43,11 +43,11 @@ def _state(name: str) -> Callable[[Track], FloatArray]:
 
 
 def _risk(track: Track) -> FloatArray:
-    return track.score[:, 0]
+    return track.score
 
 
 _ALL: tuple[Detector, ...] = (
-    Detector("risk", "ridge logistic on patterns and composites, smoothed: what ships", "risk", _risk),
+    Detector("risk", "likelihood of a change, whenever it set in: what ships", "risk", _risk),
     Detector("patterns_3d", "likelihood of any pattern, 3 days", "state", _state("any_3d")),
     Detector("patterns_7d", "likelihood of any pattern, 7 days", "state", _state("any_7d")),
     Detector("patterns_14d", "likelihood of any pattern, 14 days", "state", _state("any_14d")),

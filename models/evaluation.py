@@ -95,14 +95,12 @@ class Evaluation:
     outcomes: Mapping[tuple[str, float, str], Outcome]
     burdens: Mapping[tuple[str, float], Burden]
     forward: Mapping[float, Burden] = field(default_factory=dict[float, Burden])
-    teachers: int = 0
 
 
 def evaluate(
     people: Sequence[Days],
     *,
     seed: int,
-    teachers: Sequence[Days] = (),
     per_person: int = 4,
     progress: Progress = lambda _what, _done, _total: None,
 ) -> Evaluation:
@@ -116,8 +114,6 @@ def evaluate(
     people : sequence of Days
     seed : int
         Of onsets and of what is drawn in scenarios; training draws from another stream.
-    teachers : sequence of Days
-        Others, from whom every fold learns and who are never judged.
     per_person : int
         Onsets of each person and scenario.
     progress : callable(what, done, total)
@@ -131,8 +127,8 @@ def evaluate(
         progress("outer folds", k, FOLDS)
         others = [days for days in people if fold[days.subject] != k]
         lot = _training_seed(seed, k)
-        inner = [one.track for one in held_out(others, seed=lot, teachers=teachers, folds=INNER_FOLDS)]
-        weights = fit([*others, *teachers], seed=lot)
+        inner = [one.track for one in held_out(others, seed=lot, folds=INNER_FOLDS)]
+        weights = fit(others, seed=lot)
         outer = [followed(days, weights) for days in others]
         tested = [days for days in people if fold[days.subject] == k]
         seen = [_seen(days, k, weights, names, per_person, seed) for days in tested]
@@ -155,7 +151,6 @@ def evaluate(
         {key: joined(found) for key, found in outcomes.items()},
         {key: joined_burden(found) for key, found in burdens.items()},
         {budget: joined_burden(parts) for budget, parts in forward.items()},
-        len(teachers),
     )
 
 

@@ -100,6 +100,17 @@ def baseline_end(t: int, window: int) -> int:
 
 
 @compiled
+def own_spread(spread: FloatArray, t: int, begin: int) -> FloatArray:
+    """Return the spread known on day t of a sensor worn from day `begin`; NaN where there is none yet."""
+    own = np.empty(spread.shape[1])
+    own[:] = np.nan
+    end = baseline_end(t, GAP_DAYS)
+    if end > begin:
+        own[:] = spread[end]
+    return own
+
+
+@compiled
 def window_means(  # noqa: PLR0913, PLR0917 - arrays of one loop
     scaled: FloatArray,
     segment: IntArray,
@@ -133,7 +144,7 @@ def window_means(  # noqa: PLR0913, PLR0917 - arrays of one loop
 
 
 @compiled
-def _factor(matrix: FloatArray, q: int) -> float:
+def factor(matrix: FloatArray, q: int) -> float:
     """Replace the lower triangle by its Cholesky factor; return the logarithm of the determinant."""
     log_det = 0.0
     for i in range(q):
@@ -150,7 +161,7 @@ def _factor(matrix: FloatArray, q: int) -> float:
 
 
 @compiled
-def _solve(factor: FloatArray, q: int, right: FloatArray) -> None:
+def solve(factor: FloatArray, q: int, right: FloatArray) -> None:
     """Solve in place, given the Cholesky factor."""
     for i in range(q):
         for k in range(i):
@@ -201,10 +212,10 @@ def log_ratio(  # noqa: PLR0913, PLR0917 - arrays of one loop
         thin = lone[at[a]] * max(0.0, 1 / valid[at[a]] - 1 / (0.8 * window))
         usual[a, a] += thin
         changed[a, a] += thin
-    log0, log1 = _factor(usual, q), _factor(changed, q)
+    log0, log1 = factor(usual, q), factor(changed, q)
     solved0, solved1 = off0.copy(), off1.copy()
-    _solve(usual, q, solved0)
-    _solve(changed, q, solved1)
+    solve(usual, q, solved0)
+    solve(changed, q, solved1)
     value = (log0 - log1) / 2
     for a in range(q):
         share = (off0[a] * solved0[a] - off1[a] * solved1[a]) / 2

@@ -6,6 +6,7 @@ import numpy as np
 
 from models.advance import Track, Weights, advance, advance_all, empty_track, first_days
 from models.channels import FloatArray, to_scale
+from models.course import empty_filter
 from models.daily import Days
 from models.kernel import IntArray
 
@@ -32,6 +33,7 @@ class Monitor:
     def __init__(self, weights: Weights, capacity: int = _FIRST_CAPACITY) -> None:
         self._weights = weights
         self._track = empty_track(capacity)
+        self._known = empty_filter()
         self._n = 0
         self._source = -1
 
@@ -44,9 +46,9 @@ class Monitor:
         is_changed = source >= 0 and self._source >= 0 and source != self._source
         self._track.segment[t] = t if is_changed else (self._track.segment[t - 1] if t else 0)
         self._source = source if source >= 0 else self._source
-        advance(self._track, t, self._weights)
+        advance(self._track, self._known, t, self._weights)
         self._n += 1
-        return DayScore(float(self._track.score[t, 0]), bool(self._track.is_monitored[t]))
+        return DayScore(float(self._track.score[t]), bool(self._track.is_monitored[t]))
 
     @property
     def track(self) -> Track:
@@ -65,7 +67,7 @@ def followed(days: Days, weights: Weights) -> Track:
     track = empty_track(max(len(days), 1))
     track.scaled[: len(days)] = to_scale(days.values)
     track.segment[: len(days)] = segments(days.source)
-    advance_all(track, len(days), weights)
+    advance_all(track, empty_filter(), len(days), weights)
     return track
 
 

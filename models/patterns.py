@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.channels import CHANNELS, POPULATION_SD, Channel, FloatArray
+from models.channels import CHANNELS, GROUP_OF, GROUPS, POPULATION_SD, Channel, FloatArray
 
 SHIFT_SD_FRAC = 0.5
 """Nobody changes by the book: each part of a pattern varies by this share of it, independently."""
@@ -79,3 +79,18 @@ def spread_of(pattern: Pattern) -> FloatArray:
 
 SHIFTS: FloatArray = np.stack([shift_of(pattern) for pattern in PATTERNS])
 SPREADS: FloatArray = np.stack([spread_of(pattern) for pattern in PATTERNS])
+UNIT_SHIFTS: FloatArray = SHIFTS[0] / SIZE_FRAC
+"""Shift of each channel by a change of size 1 in its group: that of the first pattern."""
+_FIRST_OF_GROUP = [int(np.flatnonzero(g == GROUP_OF)[0]) for g in range(len(GROUPS))]
+SIZES: FloatArray = SHIFTS[:, _FIRST_OF_GROUP] / UNIT_SHIFTS[_FIRST_OF_GROUP]
+"""Mean size of each pattern in each group, patterns x groups."""
+
+
+def _root_of(sizes: FloatArray) -> FloatArray:
+    """Return the Cholesky factor of the covariance of sizes, which is that of `spread_of`."""
+    parts = (SHIFT_SD_FRAC * np.diag(sizes)) ** 2
+    varied = parts + SIZE_SD_FRAC**2 * np.outer(sizes, sizes)
+    return np.asarray(np.linalg.cholesky(varied), np.float64)
+
+
+SIZE_ROOTS: FloatArray = np.stack([_root_of(sizes) for sizes in SIZES])

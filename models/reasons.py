@@ -5,18 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.advance import ANY_STATES, STATES, Track, Weights
+from models.advance import Track, Weights
 from models.attribution import channel_parts
 from models.channels import CHANNELS, Channel, from_scale
 from models.kernel import WINDOWS, baseline_end
-from models.patterns import PATTERNS
 
 _SHOWN = 3
 _FAR_SD = 1.0
 """A channel nearer to usual, on the mean of the window, is not named: it reads as no difference."""
 BAND_SD = 2.0
 """Half-width of the band that a reason is shown against."""
-_N_WINDOWS = len(WINDOWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +46,16 @@ class Reason:
     window_days: int
 
 
-def leading(track: Track, t: int, weights: Weights) -> tuple[int, int]:
-    """Return pattern and window that tell most on day t."""
-    first = STATES.index(ANY_STATES[0])
-    added = [
-        weights.weight[first + w]
-        * np.nan_to_num(track.state[t, first + w], nan=-99)
-        / weights.scale[first + w]
-        for w in range(_N_WINDOWS)
-    ]
-    window = int(np.argmax(added))
-    states = [np.nan_to_num(track.state[t, p * _N_WINDOWS + window], nan=-99) for p in range(len(PATTERNS))]
-    return int(np.argmax(states)), window
+def window_of(track: Track, t: int) -> int:
+    """Return the window that a change of day t is told by: the longest that began no earlier than it did."""
+    since = t - int(track.onset[t]) + 1
+    told = [w for w, days in enumerate(WINDOWS.tolist()) if days <= since and track.valid[t, w].any()]
+    return max(told, default=0)
 
 
 def reasons_for(track: Track, t: int, weights: Weights) -> list[Reason]:
     """Return the channels behind the score of day t, those that add most first, those against it last."""
-    _, w = leading(track, t, weights)
+    w = window_of(track, t)
     parts = channel_parts(track, t, weights)
     order = [int(k) for k in np.argsort(-parts, kind="stable") if np.isfinite(track.means[t, w, k])]
     return [_reason(track, t, k, float(parts[k]), w) for k in order]

@@ -140,7 +140,7 @@ def missingness(track: Track) -> FloatArray:
 
 def own_mean(track: Track) -> FloatArray:
     """Return the mean of the person's own scores until a week ago: who somebody is, not what changed."""
-    score = track.score[:, 0]
+    score = track.score
     held = np.isfinite(score)
     total, count = np.cumsum(np.where(held, score, 0.0)), np.cumsum(held)
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -36,7 +36,6 @@ def summary(found: Evaluation) -> dict[str, Any]:
         "seed": found.seed,
         "injector_version": INJECTOR_VERSION,
         "people": found.people,
-        "teachers": found.teachers,
         "people_with_episodes": found.people_with_episodes,
         "goals": [_goal(found, *goal) for goal in GOALS],
         "burden": [burden_row(name, budget, held) for (name, budget), held in found.burdens.items()],
@@ -143,9 +142,8 @@ def markdown(found: Evaluation, held: dict[str, Any]) -> str:
 
 
 def _method(found: Evaluation) -> str:
-    taught = f" {found.teachers} others are learned from and never judged." if found.teachers else ""
     return (
-        f"{found.people} people, {found.people_with_episodes} with enough days for episodes.{taught} "
+        f"{found.people} people, {found.people_with_episodes} with enough days for episodes. "
         "People are left out, thresholds come from inner folds that leave people out again. "
         "Brackets: 95 % interval, people "
         "drawn again."

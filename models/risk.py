@@ -62,7 +62,7 @@ class Model:
     weights : Weights
     operating, of_heart : Operating
         Of people with all their values, and of the same people with heart rate and RMSSD alone: fewer values
-        never score as high, so that one threshold would leave people with a chest strap alone unseen.
+        tell less, so that at one budget more of the alerts of a chest strap alone are chance.
     card : dict
     digest : str
         Of the arrays.
@@ -107,9 +107,9 @@ class Model:
 
 
 def logits(track: Track, weights: Weights) -> FloatArray:
-    """Return what each state adds to the score of each day before smoothing, days x states; NaN adds nothing.
+    """Return what each state adds to the score of each day, days x states; NaN adds nothing.
 
-    With the intercept they sum to the logit: the explanation is the model.
+    With the intercept they sum to the score, to its limit: the explanation is the model.
     """
     standard = (track.state[:, :-1] - weights.centre) / weights.scale
     return np.where(np.isnan(standard), 0.0, standard * weights.weight)
@@ -121,6 +121,7 @@ def save_model(model: Model, stem: Path) -> None:
     w = model.weights
     arrays = {
         "covariance": w.covariance,
+        "noise": w.noise,
         "centre": w.centre,
         "scale": w.scale,
         "weight": w.weight,
@@ -161,9 +162,8 @@ def load_model(stem: Path = SHIPPED) -> Model:
             f"The model {stem.name} was made for other channels or states than this version of evenkeel "
             "has; train it again"
         )
-    weights = Weights(
-        arrays["covariance"], arrays["centre"], arrays["scale"], arrays["weight"], float(arrays["intercept"])
-    )
+    learned = ("covariance", "noise", "centre", "scale", "weight")
+    weights = Weights(*(arrays[name] for name in learned), intercept=float(arrays["intercept"]))
     curves = (_operating(arrays, ""), _operating(arrays, _HEART))
     return Model(weights, *curves, card, hashlib.sha256(raw).hexdigest()[:16])
 

@@ -63,13 +63,6 @@ def evaluate(
         typer.Argument(help="CSV, a row per subject and day; none with --labels or --raw.", dir_okay=False),
     ] = None,
     mapping: _Mapping = None,
-    teachers: Annotated[
-        Path | None,
-        typer.Option(
-            help="A second table, in our own column names: its people are learned from, never judged.",
-            dir_okay=False,
-        ),
-    ] = None,
     suite: Annotated[str, typer.Option(help="Which suite; there is one: standard.")] = "standard",
     seed: Annotated[int, typer.Option(help="Of what is injected; report a seed you never tuned on.")] = 1,
     labels: Annotated[
@@ -106,8 +99,6 @@ def evaluate(
         raise ConfigError("evaluate takes either a table DAILY.csv, --labels or --raw; give one of them")
     if suite != "standard":
         raise ConfigError(f"{suite!r} is no suite; needed is: standard")
-    if teachers is not None and daily is None:
-        raise ConfigError("--teachers goes with a table DAILY.csv alone")
     if not raw and (subject or scenario):
         raise ConfigError("--subject and --scenario go with --raw alone")
     failed: tuple[str, ...] = ()
@@ -116,9 +107,7 @@ def evaluate(
             asked = _RawRun(tuple(subject or ()), tuple(scenario or ()), onsets, workers)
             paths, failed = _on_raw(context, seed, out, asked)
         else:
-            paths = (
-                _on_table(daily, mapping, seed, out, teachers) if daily else _on_labels(context, seed, out)
-            )
+            paths = _on_table(daily, mapping, seed, out) if daily else _on_labels(context, seed, out)
     except OSError as error:
         cannot_write(out, error)
     for path in paths:
@@ -126,17 +115,14 @@ def evaluate(
     finish(failed)
 
 
-def _on_table(daily: Path, mapping: str | None, seed: int, out: Path, teachers: Path | None) -> list[Path]:
+def _on_table(daily: Path, mapping: str | None, seed: int, out: Path) -> list[Path]:
     from models.daily import known_mapping, read_days
     from models.evaluation import evaluate as run
     from models.report import write_report
 
     people = read_days(daily, known_mapping(mapping))
-    others = read_days(teachers, known_mapping(None)) if teachers else []
     with progress_bar("Evaluate", "folds") as update:
-        found = run(
-            people, seed=seed, teachers=others, progress=lambda _what, done, total: update(done, total)
-        )
+        found = run(people, seed=seed, progress=lambda _what, done, total: update(done, total))
     return write_report(found, out)
 
 

@@ -7,14 +7,16 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from models.advance import ANY_STATES, STATES, Track, Weights
+from models.advance import COURSE_STATES, STATES, Track, Weights
 from models.channels import CHANNELS, NAMES, OF_HEART, FloatArray
 from models.cohort import Episode, episodes, onsets
+from models.course import KEEPS
 from models.daily import Days
 from models.injector import INJECTOR_VERSION
 from models.kernel import WINDOWS
 from models.labels import Labelled
 from models.monitor import followed
+from models.noise import LAGS, deviations, noise_of
 from models.policy import alert_days, rate_curve
 from models.risk import Model, Operating
 from store.errors import DataError
@@ -28,19 +30,20 @@ _FOUND_DAYS = 21
 _MIN_EIGENVALUE = 0.03
 _RIDGE = 0.05
 """Shrinks every covariance to its diagonal."""
-USED_STATES = (*ANY_STATES, "composite_fast", "composite_slow")
+USED_STATES = ("course",)
 """States the risk looks at; the others are channels of their own, or are there to be compared with."""
-PENALTY = 500.0
-"""Of the ridge, chosen with the states and the smoothing on one half of the people (docs/evidence.md)."""
-_SCENARIO_WEIGHT = {"hypersomnia": 3.0, "mania": 1.5}
-"""Four scenarios look alike; these two stand for a pattern each."""
+LABELLED_STATES = COURSE_STATES
+"""The same where real labels say which pattern tells how much."""
+PENALTY = 1.0
+"""Of the ridge: next to nothing, as the evidence is a logarithm of odds as it is."""
 
 
 def plain_weights() -> Weights:
     """Return weights for a first pass: they touch neither baselines nor window means."""
     n = len(STATES) - 1
     covariance = np.repeat(np.eye(len(CHANNELS))[None], len(WINDOWS), axis=0)
-    return Weights(covariance, np.zeros(n), np.ones(n), np.zeros(n), 0.0)
+    noise = np.repeat(np.eye(len(CHANNELS))[None] / len(KEEPS), len(KEEPS), axis=0)
+    return Weights(covariance, noise, np.zeros(n), np.ones(n), np.zeros(n), 0.0)
 
 
 def fold_of(people: Sequence[Days], folds: int = FOLDS) -> dict[str, int]:
@@ -79,6 +82,12 @@ def _second_moments(rows: FloatArray, *, fallback: float) -> FloatArray:
     return whole * np.outer(sd, sd)
 
 
+def _usual_weights(tracks: Sequence[Track]) -> Weights:
+    """Return weights without a risk: how days without a change scatter."""
+    noise = noise_of([deviations(track) for track in tracks], KEEPS[:, None] ** np.arange(LAGS))
+    return plain_weights()._replace(covariance=window_covariance(tracks), noise=noise)
+
+
 @dataclass(frozen=True)
 class _Rows:
     states: FloatArray
@@ -88,9 +97,7 @@ class _Rows:
 
 def fit(people: Sequence[Days], *, seed: int, per_person: int = 6) -> Weights:
     """Learn from people without a change, and from changes injected into the same people."""
-    plain = plain_weights()
-    covariance = window_covariance([followed(days, plain) for days in people])
-    first = plain._replace(covariance=covariance)
+    first = _usual_weights([followed(days, plain_weights()) for days in people])
     if not any(len(onsets(days)) for days in people):
         raise DataError(
             f"{len(people)} people cannot teach or test a model: nobody has 56 days with at least three "
@@ -98,7 +105,7 @@ def fit(people: Sequence[Days], *, seed: int, per_person: int = 6) -> Weights:
         )
     injected = episodes(people, TRAINING_SCENARIOS, per_person, seed)
     rows = _rows([followed(d, first) for d in people], injected, first)
-    return _logistic(rows, first)
+    return _logistic(rows, first, USED_STATES)
 
 
 def fit_labelled(people: Sequence[Labelled], plain: Mapping[str, Track] | None = None) -> Weights:
@@ -118,10 +125,8 @@ def fit_labelled(people: Sequence[Labelled], plain: Mapping[str, Track] | None =
     tracks = [
         plain[d.subject] if plain else followed(d, plain_weights()) for d in (one.days for one in people)
     ]
-    usual = [
-        t._replace(is_monitored=t.is_monitored & one.is_usual) for t, one in zip(tracks, people, strict=True)
-    ]
-    first = plain_weights()._replace(covariance=window_covariance(usual))
+    usual = [_only(track, one.is_usual) for track, one in zip(tracks, people, strict=True)]
+    first = _usual_weights(usual)
     states = [followed(one.days, first) for one in people]
     kinds = [
         np.concatenate([t.state[t.is_monitored & mask, :-1] for t, mask in zip(states, masks, strict=True)])
@@ -134,27 +139,31 @@ def fit_labelled(people: Sequence[Labelled], plain: Mapping[str, Track] | None =
             f"{n_usual} far from any; needed are both"
         )
     weight = np.concatenate([np.ones(n_usual), np.full(n_changed, n_usual / n_changed)])
-    return _logistic(_Rows(np.concatenate(kinds), np.arange(n_usual + n_changed) >= n_usual, weight), first)
+    rows = _Rows(np.concatenate(kinds), np.arange(n_usual + n_changed) >= n_usual, weight)
+    return _logistic(rows, first, LABELLED_STATES)
+
+
+def _only(track: Track, is_usual: NDArray[np.bool_]) -> Track:
+    """Return a track that teaches by some of its days."""
+    scaled = np.where(is_usual[:, None], track.scaled, np.nan)
+    return track._replace(scaled=scaled, is_monitored=track.is_monitored & is_usual)
 
 
 def _rows(clean: Sequence[Track], injected: Sequence[Episode], weights: Weights) -> _Rows:
     usual = [track.state[track.is_monitored, :-1] for track in clean]
     changed: list[FloatArray] = []
-    shares: list[FloatArray] = []
     for episode in injected:
         track = followed(episode.days, weights)
         day = np.arange(len(episode.days)) - episode.onset
         last = _LAST_DAY + (14 if episode.scenario == "ramp-28" else 0)
         changed.append(track.state[track.is_monitored & (day >= _FIRST_DAY) & (day < last), :-1])
-        shares.append(np.full(len(changed[-1]), _SCENARIO_WEIGHT.get(episode.scenario, 1.0)))
-    n_usual, share = sum(map(len, usual)), np.concatenate(shares)
-    n_changed = len(share)
+    n_usual, n_changed = sum(map(len, usual)), sum(map(len, changed))
     # Every day without a change counts once; changed days together count as much.
-    weight = np.concatenate([np.ones(n_usual), share * n_usual / share.sum()])
+    weight = np.concatenate([np.ones(n_usual), np.full(n_changed, n_usual / n_changed)])
     return _Rows(np.concatenate(usual + changed), np.arange(n_usual + n_changed) >= n_usual, weight)
 
 
-def _logistic(rows: _Rows, weights: Weights) -> Weights:
+def _logistic(rows: _Rows, weights: Weights, used: Sequence[str]) -> Weights:
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - slow to import, and only to train
 
     usual = rows.states[~rows.is_changed]
@@ -162,7 +171,7 @@ def _logistic(rows: _Rows, weights: Weights) -> Weights:
     centre, scale = np.zeros(usual.shape[1]), np.ones(usual.shape[1])
     centre[is_known] = np.nanmean(usual[:, is_known], axis=0)
     scale[is_known] = np.maximum(np.nanstd(usual[:, is_known], axis=0), 1e-6)
-    is_used = np.array([name in USED_STATES for name in STATES[:-1]])
+    is_used = np.array([name in used for name in STATES[:-1]])
     standard = np.nan_to_num((rows.states - centre) / scale)[:, is_used]
     model = cast("Any", LogisticRegression(C=1 / PENALTY, max_iter=1000))
     model.fit(standard, rows.is_changed, sample_weight=rows.weight)
@@ -181,15 +190,12 @@ class HeldOut:
     weights: Weights
 
 
-def held_out(
-    people: Sequence[Days], *, seed: int, teachers: Sequence[Days] = (), folds: int = FOLDS
-) -> list[HeldOut]:
-    """Follow everybody with the model of the others, and of `teachers`, who are only learned from."""
+def held_out(people: Sequence[Days], *, seed: int, folds: int = FOLDS) -> list[HeldOut]:
+    """Follow everybody with the model of the others."""
     fold = fold_of(people, folds)
     found: list[HeldOut] = []
     for k in range(folds):
-        others = [days for days in people if fold[days.subject] != k]
-        weights = fit([*others, *teachers], seed=seed)
+        weights = fit([days for days in people if fold[days.subject] != k], seed=seed)
         found += [
             HeldOut(days, followed(days, weights), k, weights) for days in people if fold[days.subject] == k
         ]
@@ -209,7 +215,7 @@ def operating_curve(
     """
     worn = heart_alone if is_heart_alone else as_worn
     tracks = [followed(worn(one.days), one.weights) for one in seen]
-    thresholds, rates = rate_curve([t.score[:, 0] for t in tracks], [t.is_monitored for t in tracks])
+    thresholds, rates = rate_curve([t.score for t in tracks], [t.is_monitored for t in tracks])
     followed_episodes = [
         (episode.onset, followed(worn(episode.days), one.weights))
         for one in seen
@@ -233,26 +239,20 @@ def as_worn(days: Days) -> Days:
 
 
 def _is_found(track: Track, onset: int, threshold: float) -> bool:
-    raised = alert_days(track.score[:, 0], track.is_monitored, threshold)
+    raised = alert_days(track.score, track.is_monitored, threshold)
     return bool(raised[onset : onset + _FOUND_DAYS].any())
 
 
-def train(people: Sequence[Days], *, seed: int, population: str, teachers: Sequence[Days] = ()) -> Model:
-    """Return a model of everybody, with the operating curve of models made without each.
-
-    `teachers` are learned from and never judged: who lacks a channel scores lower, and would make the
-    thresholds of those who have it too low.
-    """
-    seen = held_out(people, seed=seed, teachers=teachers)
-    weights = fit([*people, *teachers], seed=seed)
+def train(people: Sequence[Days], *, seed: int, population: str) -> Model:
+    """Return a model of everybody, with the operating curve of models made without each."""
+    seen, weights = held_out(people, seed=seed), fit(people, seed=seed)
     card = {
         "name": "personal-change",
-        "version": 3,
-        "what": "How unlike a person's own last months the last days are, in the direction of three patterns "
-        "of simulated change. Not a diagnosis, not a risk of harm, not for emergencies.",
+        "version": 4,
+        "what": "How much likelier a person's last weeks are under one of three patterns of simulated change "
+        "than under their own usual ups and downs. Not a diagnosis, not a risk of harm, not for emergencies.",
         "population": population,
         "people": len(people),
-        "teachers": len(teachers),
         "people_with_episodes": sum(len(onsets(days)) > 0 for days in people),
         "monitored_days": int(sum(one.track.is_monitored.sum() for one in seen)),
         "injector_version": INJECTOR_VERSION,

@@ -54,7 +54,7 @@ class Verdict:
     @property
     def score(self) -> FloatArray:
         """Score of each day; NaN where it cannot be judged."""
-        return self.track.score[:, 0]
+        return self.track.score
 
     @property
     def is_monitored(self) -> NDArray[np.bool_]:
@@ -96,7 +96,7 @@ def verdict_of(days: Days, model: Model, budget: float) -> Verdict:
         is_heart_alone=is_alone,
         review=review,
         watch=np.where(is_alone, heart.watch, whole.watch),
-        alerts=alert_days(track.score[:, 0] - review, track.is_monitored, 0.0),
+        alerts=alert_days(track.score - review, track.is_monitored, 0.0),
         is_lost=is_lost,
         contacts=contacts,
     )

@@ -1,15 +1,13 @@
-"""Daily values of a Fitbit archive, and people who are learned from and never judged."""
+"""Daily values of a Fitbit archive."""
 
 import gzip
 import json
-from datetime import date
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from models import training
-from models.daily import Days, days_of, known_mapping
+from models.daily import days_of, known_mapping
 from models.fitbit_days import ACTIVE_FILES, fitbit_days, read_archives
 from store.errors import RecordingError
 
@@ -80,17 +78,3 @@ def test_an_archive_is_a_folder_for_each_person_packed_or_not(tmp_path):
         read_archives(tmp_path)
     with pytest.raises(RecordingError, match="no folder with Fitbit files"):
         read_archives(tmp_path / "p1" / "fitbit")
-
-
-def test_teachers_are_learned_from_and_never_judged(monkeypatch):
-    people = [Days(f"S{k}", date(2026, 1, 1), np.full((3, 10), np.nan), np.full(3, -1)) for k in range(4)]
-    taught: list[set[str]] = []
-
-    def noted(chosen, *, seed):
-        taught.append({days.subject for days in chosen})
-        return training.plain_weights()
-
-    monkeypatch.setattr(training, "fit", noted)
-    seen = training.held_out(people[:3], seed=1, teachers=people[3:], folds=3)
-    assert sorted(one.days.subject for one in seen) == ["S0", "S1", "S2"]
-    assert sorted(map(sorted, taught)) == [["S0", "S1", "S3"], ["S0", "S2", "S3"], ["S1", "S2", "S3"]]

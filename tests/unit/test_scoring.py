@@ -8,19 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.advance import STATES
-from models.attribution import channel_parts, pattern_shares, rest_of
-from models.channels import CHANNELS, LONE_SD_FRAC, NAMES
+from models.advance import HIGHEST_SCORE, STATES
+from models.channels import CHANNELS, NAMES
 from models.cohort import episodes, onsets
 from models.daily import Days, days_of, known_mapping, read_days
 from models.detectors import DETECTORS, judged
 from models.evaluation import Outcome, interval, permuted_lift
 from models.injector import CONTROLS, SCENARIOS, injected
-from models.kernel import WINDOWS, log_ratio
 from models.monitor import Monitor, followed, segments
-from models.patterns import SHIFTS, SPREADS
 from models.policy import REFRACTORY_DAYS, alert_days, rate_curve, threshold_for
-from models.reasons import leading, reasons_for
+from models.reasons import reasons_for
 from models.risk import load_model, logits, save_model
 from models.scoring import score_people, score_person
 from store.errors import ConfigError, RecordingError
@@ -53,7 +50,7 @@ def test_a_batch_and_days_one_by_one_are_the_same_to_the_bit():
     track = followed(days, MODEL.weights)
     same(monitor.track, track)
     assert [d.is_monitored for d in told] == track.is_monitored.tolist()
-    np.testing.assert_array_equal([d.score for d in told], track.score[:, 0])
+    np.testing.assert_array_equal([d.score for d in told], track.score)
 
 
 @settings(max_examples=15, deadline=None)
@@ -67,8 +64,8 @@ def test_the_future_changes_no_past_state_score_or_alert(cut, seed):
     np.testing.assert_array_equal(one.score[:cut], two.score[:cut])
     threshold = MODEL.policy(0.5).review
     np.testing.assert_array_equal(
-        alert_days(one.score[:, 0], one.is_monitored, threshold)[:cut],
-        alert_days(two.score[:, 0], two.is_monitored, threshold)[:cut],
+        alert_days(one.score, one.is_monitored, threshold)[:cut],
+        alert_days(two.score, two.is_monitored, threshold)[:cut],
     )
 
 
@@ -151,66 +148,13 @@ def test_days_without_a_sensor_name_belong_to_the_one_before():
 
 
 def test_contributions_are_the_model():
-    """Intercept and what the states add are the logit."""
+    """Intercept and what the states add are the score, to its limit."""
     track = followed(injected(person(120, 2), 90, "severe", np.random.default_rng(0)), MODEL.weights)
     total = logits(track, MODEL.weights).sum(axis=1) + MODEL.weights.intercept
     judged_days = track.is_monitored
-    np.testing.assert_allclose(total[judged_days], track.score[judged_days, 1], rtol=1e-12, atol=1e-12)
-
-
-def test_shares_of_channels_are_the_pattern_but_for_a_constant():
-    """Determinants depend on which channels are there, not on their values."""
-    track = followed(injected(person(120, 2), 90, "severe", np.random.default_rng(0)), MODEL.weights)
-    at = int(np.flatnonzero(track.is_monitored & (np.arange(120) > 100))[0])
-    pattern, window = leading(track, at, MODEL.weights)
-    held = pattern * len(WINDOWS) + window
-    shares = pattern_shares(track, at, pattern, window, MODEL.weights)
-    track.means[at, window] = 0.0
-    at_rest = log_ratio(
-        track.means[at, window],
-        track.valid[at, window],
-        LONE_SD_FRAC,
-        int(WINDOWS[window]),
-        MODEL.weights.covariance[window],
-        SHIFTS[pattern],
-        SPREADS[pattern],
-        np.zeros(len(CHANNELS)),
-    )
-    shares_at_rest = pattern_shares(track, at, pattern, window, MODEL.weights)
-    assert track.raw[at, held] - shares.sum() == pytest.approx(at_rest - shares_at_rest.sum(), abs=1e-9)
-
-
-def test_what_channels_add_to_a_score_is_what_the_model_did():
-    """What remains is intercept, own usual level, and the entropy of the patterns, worked out by hand."""
-    days = injected(person(120, 6, missing=0.1), 90, "mania", np.random.default_rng(1))
-    track = followed(days, MODEL.weights)
-    w, n = MODEL.weights, len(WINDOWS)
-    days = np.flatnonzero(track.is_monitored)
-    at = int(days[days > 97][0])
-    rest, left, day = 0.0, 1.0, at
-    first = STATES.index("any_3d")
-    while left > 1e-12:
-        share = left * 0.5 / track.score[day, 2]
-        added = w.intercept
-        for k in (*range(first, first + n), STATES.index("composite_fast"), STATES.index("composite_slow")):
-            scale = w.weight[k] / w.scale[k]
-            added -= scale * w.centre[k]
-            if k >= first + n:
-                added += scale * (track.state[day, k] - track.raw[day, k])
-                continue
-            own = track.state[day, k - first : 3 * n : n]
-            r = np.exp(own) / np.exp(own).sum()
-            parts = [pattern_shares(track, day, p, k - first, w).sum() for p in range(3)]
-            added += scale * float((r * (own - parts)).sum() - (r * np.log(r)).sum() - np.log(3))
-        rest += share * added
-        left -= share
-        earlier = days[days < day]
-        if not len(earlier):
-            break
-        day = int(earlier[-1])
-    parts = channel_parts(track, at, w)
-    assert rest_of(float(track.score[at, 0]), parts) == pytest.approx(rest, abs=1e-6)
-    assert parts[NAMES.index("tst_min")] > 0.3 > parts[NAMES.index("skin_temperature_c")]
+    assert track.score[judged_days].max() == HIGHEST_SCORE < total[judged_days].max()
+    total = np.minimum(total, HIGHEST_SCORE)
+    np.testing.assert_allclose(total[judged_days], track.score[judged_days], rtol=1e-12, atol=1e-12)
 
 
 def test_reasons_name_own_values():
