@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 
 from benchmarks.bed import Sent, bed, bpm_of
 from benchmarks.clinic import PASSWORD
-from benchmarks.dashboard import CHROMIUM, dashboard_of, served, signed_in
+from benchmarks.dashboard import CHROMIUM, QUIET_BROWSER, dashboard_of, served, signed_in
 from benchmarks.load import FOR_EVER, collector, end_well, environment, installed
 from benchmarks.table import Row
 from store.clock import SystemClock
@@ -70,7 +70,7 @@ def run(*, is_full: bool = False) -> list[Row]:
 def _watched(stack: ExitStack, own: str, seconds: int) -> list[tuple[str, int, float]]:
     """Return who, beats a minute and the wall time (ms) of each number that appeared."""
     engine = stack.enter_context(sync_playwright())
-    browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    browser = engine.chromium.launch(executable_path=CHROMIUM, args=[*QUIET_BROWSER])
     stack.callback(browser.close)
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     context.add_cookies(signed_in(browser, own))

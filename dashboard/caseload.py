@@ -28,6 +28,8 @@ from store.units import NS_PER_S
 
 SHOWN_NIGHTS = 90
 """As many as a chart of one column shows apart."""
+FORGET_AFTER_NS = 600 * NS_PER_S
+"""Whatever else may change nights is seen after ten minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +133,26 @@ def last_ended(sources: Sources, subject: Subject) -> date:
     return night if end_ns <= now_ns else night - timedelta(days=1)
 
 
-def read_case_load(sources: Sources, people: Sequence[Subject]) -> list[Patient]:
+def read_case_load(
+    sources: Sources, people: Sequence[Subject], *, max_age_ns: int = FORGET_AFTER_NS
+) -> list[Patient]:
     """Read everything about some people, most concerning first.
 
     Nights and standing are computed again only where a job has run, a flag has moved or a night has ended
-    since the last reading.
+    since the last reading, or where that is `max_age_ns` ago.
     """
     by_subject: defaultdict[str, list[StoredFlag]] = defaultdict(list)
     for stored in sources.registry.flags.all():
         by_subject[stored.flag.subject_id].append(stored)
     runs, names = _last_runs(sources), sensor_models(sources)
     patients = [
-        _remembered(sources, subject, by_subject[subject.subject_id], runs, names) for subject in people
+        _remembered(sources, subject, by_subject[subject.subject_id], runs, names, max_age_ns)
+        for subject in people
     ]
     return sorted(patients, key=lambda patient: patient.rank)
 
 
 _JOBS = ("features", "flags")
-_FORGET_AFTER_NS = 600 * NS_PER_S
-"""Whatever else may change nights is seen after ten minutes."""
 
 
 def _last_runs(sources: Sources) -> tuple[int | None, ...]:
@@ -162,6 +165,7 @@ def _remembered(
     flags: Sequence[StoredFlag],
     runs: tuple[int | None, ...],
     names: Mapping[str, str] | None,
+    max_age_ns: int = FORGET_AFTER_NS,
 ) -> Patient:
     """Return what is still so, or compute it again; what sensors are called is read for that unless given."""
     now_ns = sources.clock.now_ns()
@@ -171,10 +175,10 @@ def _remembered(
         last_ended(sources, subject),
         local_time(now_ns, subject.zone).date(),
     )
-    held = _held(sources, subject, version, now_ns)
+    held = _held(sources, subject, version, now_ns, max_age_ns)
     if held is None:
         with sources.computing:  # whoever waited for the same person finds it done
-            held = _held(sources, subject, version, now_ns)
+            held = _held(sources, subject, version, now_ns, max_age_ns)
             if held is None:
                 spoken = sensor_models(sources) if names is None else names
                 held = _computed(sources, subject, flags, spoken)
@@ -185,10 +189,12 @@ def _remembered(
     return replace(held, subject=subject, pulse=newest, last_data_ns=last_ns)
 
 
-def _held(sources: Sources, subject: Subject, version: object, now_ns: int) -> Patient | None:
+def _held(
+    sources: Sources, subject: Subject, version: object, now_ns: int, max_age_ns: int
+) -> Patient | None:
     """Return what is remembered of somebody, if it is of this version and not old."""
     held: tuple[Any, int, Patient] | None = sources.remembered.get(subject.subject_id)
-    is_fresh = held is not None and held[0] == version and 0 <= now_ns - held[1] < _FORGET_AFTER_NS
+    is_fresh = held is not None and held[0] == version and 0 <= now_ns - held[1] < max_age_ns
     return held[2] if held is not None and is_fresh else None
 
 

@@ -241,7 +241,8 @@ def _grid(rows: list[Row]) -> Component:
             "rowHeight": _ROW_PX,
             "ensureDomOrder": True,
             "animateRows": False,
-            "rowBuffer": 4,
+            "rowBuffer": 1,
+            "enableBrowserTooltips": True,
         },
         style={"width": "100%"} | ({} if is_short else {"height": "calc(100vh - 232px)"}),
     )
@@ -255,15 +256,22 @@ def _columns() -> list[dict[str, Any]]:
     return [
         _column("level", "Level", 148, renderer="Level", comparator=by_order, pinned="left"),
         _column("subject_id", "Patient", 160, renderer="Patient", pinned="left", **searched),
-        {"field": "why", "headerName": "Why", "flex": 1, "minWidth": 186, "cellRenderer": "Why"},
-        _column("days", "Days", 56, renderer="Days"),
+        {"field": "why", "headerName": "Why", "flex": 1, "minWidth": 186, "cellClass": "why"}
+        | {"tooltipField": "why"},
+        _text("days", "Days", 56, shown="daysText(params)"),
         *(_column(key, name, 98, renderer="Sparkline", **drawn) for key, name in SPARKLINES),
         _column("coverage", "Recorded", 94, renderer="CoverageBars", **drawn),
         _column("last", "Last data", 88, renderer="LastData", comparator=by_age),
-        _column("assessed", "Assessed", 96, renderer="Plain"),
-        _column("owner", "Owner", 74, renderer="Plain"),
+        _text("assessed", "Assessed", 96),
+        _text("owner", "Owner", 74),
         _column("status", "Status", 92, renderer="Status"),
     ]
+
+
+def _text(field: str, name: str, width_px: int, *, shown: str = "plainText(params)") -> dict[str, Any]:
+    """Return a column of words, which the grid writes itself: a renderer is a component for every cell."""
+    formatter = {"function": shown}
+    return {"field": field, "headerName": name, "width": width_px, "valueFormatter": formatter}
 
 
 def _column(field: str, name: str, width_px: int, *, renderer: str, **more: object) -> dict[str, Any]:

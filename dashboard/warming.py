@@ -1,5 +1,7 @@
 """Everybody's standing is computed before somebody asks, so that the first list of a morning is fast, too."""
 
+import gc
+import itertools
 import logging
 import threading
 from collections.abc import Generator
@@ -11,6 +13,9 @@ from dashboard.sources import Sources
 from store.errors import StoreAccessError, StoreUnavailableError
 
 EVERY_S = 20.0
+TURNS = 20
+"""Each turn computes a part of the people anew, and so many turns all of them: before they are forgotten all
+at once, when somebody who opens the list would wait for a thousand."""
 _AT_ONCE = 50
 _log = logging.getLogger("dashboard")
 
@@ -29,19 +34,32 @@ def warmed(sources: Sources) -> Generator[None]:
 
 
 def _keep_warm(sources: Sources, stop: threading.Event) -> None:
-    while True:
-        warm_up(sources, stop)
+    for turn in itertools.count():
+        warm_up(sources, stop, turn=turn)
+        if turn == 0:
+            _spare_collections()
         if stop.wait(EVERY_S):
             return
 
 
-def warm_up(sources: Sources, stop: threading.Event | None = None) -> None:
-    """Compute what has changed of anybody; a store that is away is met again the next time."""
+def _spare_collections() -> None:
+    """Leave out of garbage collections what stays: to search it stops every thread for half a second."""
+    gc.collect()
+    gc.freeze()
+
+
+def warm_up(sources: Sources, stop: threading.Event | None = None, *, turn: int = 0) -> None:
+    """Compute what has changed of anybody, and from turn 1 on whose turn it is.
+
+    A store that is away is met again the next time.
+    """
     try:
         people = everybody(sources)
         for begin in range(0, len(people), _AT_ONCE):
             if stop is not None and stop.is_set():
                 return
             read_case_load(sources, people[begin : begin + _AT_ONCE])
+        if turn:
+            read_case_load(sources, people[turn % TURNS :: TURNS], max_age_ns=0)
     except (StoreAccessError, StoreUnavailableError) as error:
         _log.info("The list could not be prepared: %s", error)

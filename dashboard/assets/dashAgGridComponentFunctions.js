@@ -24,19 +24,6 @@
       row.name ? make("span", { className: "display-name" }, row.name) : null);
   };
 
-  cells.Why = function (props) {
-    return make("span", { className: "why", title: props.value }, props.value);
-  };
-
-  cells.Days = function (props) {
-    if (props.value === null || props.value === undefined) return make("span", { className: "quiet" }, "–");
-    return props.value + " d";
-  };
-
-  cells.Plain = function (props) {
-    return props.value || make("span", { className: "quiet" }, "–");
-  };
-
   cells.Status = function (props) {
     if (!props.value) return make("span", { className: "quiet" }, "–");
     return make("span", { className: "state state-" + props.value }, props.value);
@@ -44,7 +31,7 @@
 
   cells.LastData = function (props) {
     const bpm = props.data.bpm;
-    if (bpm === null || bpm === undefined) return cells.Why(props);
+    if (bpm === null || bpm === undefined) return make("span", null, props.value);
     return make("span", { className: "patient-cell" },
       make("span", null, props.value),
       make("span", { className: "live-cell" },

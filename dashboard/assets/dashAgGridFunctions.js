@@ -12,6 +12,14 @@
     return (nodeA.data.last_ms || 0) - (nodeB.data.last_ms || 0);
   };
 
+  named.plainText = function (params) {
+    return params.value || "–";
+  };
+
+  named.daysText = function (params) {
+    return params.value === null || params.value === undefined ? "–" : params.value + " d";
+  };
+
   named.unsearched = function () {
     return "";
   };

@@ -1,7 +1,9 @@
 """What the pages say: order, words, gaps up to today, and a pulse that is only current while it is."""
 
+import gc
 import socket
 import threading
+import time
 from datetime import date, timedelta
 
 import numpy as np
@@ -28,7 +30,7 @@ from dashboard.serve import serve
 from dashboard.sources import Sources
 from dashboard.sparklines import DRAWN_NIGHTS, LIMIT_Z, SPARKLINES, drawn_shares, drawn_z
 from dashboard.trends import tiles, trend_charts
-from dashboard.warming import warm_up
+from dashboard.warming import EVERY_S, TURNS, warm_up, warmed
 from dashboard.words import LEVELS, age_text, digits_apart, span_text
 from dashboard.zoom import MOST_POINTS, is_reset, least_and_largest, span_of
 from features.nights import read_nights
@@ -281,6 +283,38 @@ def test_a_list_is_remembered_until_something_changes(sources, clock):
     sources.registry.flags.acknowledge(flag.flag_id, by="lead")
     seen = next(p for p in read_case_load(sources, people) if p.flags)
     assert seen.flags[0].state == "acknowledged"
+
+
+def test_everybody_is_computed_anew_in_turns_before_anybody_is_forgotten(sources, clock, monkeypatch):
+    warm_up(sources)
+    computed: list[str] = []
+    compute = caseload._computed
+
+    def counted(asked, subject, *more):
+        computed.append(subject.subject_id)
+        return compute(asked, subject, *more)
+
+    monkeypatch.setattr(caseload, "_computed", counted)
+    people = [person.subject_id for person in sources.registry.people.subjects()]
+    for turn in range(1, TURNS + 1):
+        clock.advance_to(clock.now_ns() + round(EVERY_S * NS_PER_S))
+        warm_up(sources, turn=turn)
+    assert sorted(computed) == people
+    clock.advance_to(clock.now_ns() + caseload.FORGET_AFTER_NS // 4)
+    computed.clear()
+    read_case_load(sources, sources.registry.people.subjects())
+    assert not computed
+
+
+def test_what_stays_is_spared_by_garbage_collections(sources):
+    try:
+        with warmed(sources):
+            give_up = time.monotonic() + 60
+            while not gc.get_freeze_count() and time.monotonic() < give_up:
+                time.sleep(0.01)
+            assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
 
 
 def test_two_who_open_somebody_at_once_compute_them_once(sources, monkeypatch):
