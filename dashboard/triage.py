@@ -241,7 +241,7 @@ def _grid(rows: list[Row]) -> Component:
             "rowHeight": _ROW_PX,
             "ensureDomOrder": True,
             "animateRows": False,
-            "rowBuffer": 1,
+            "rowBuffer": 0,
             "enableBrowserTooltips": True,
         },
         style={"width": "100%"} | ({} if is_short else {"height": "calc(100vh - 232px)"}),
