@@ -126,11 +126,111 @@ def test_list_shows_everyone_most_concerning_first_and_opens_a_patient_by_keyboa
     assert "Changed" in first.inner_text()
     assert page.locator(".ag-row .badge-simulated").count() == 8
     why = page.locator(".ag-row[row-index='0'] [col-id=why]")
-    shown = (
-        "cell => { const style = getComputedStyle(cell); return [style.whiteSpace, style.webkitLineClamp] }"
-    )
+    shown = "cell => { const own = getComputedStyle(cell); return [own.whiteSpace, own.webkitLineClamp] }"
     assert why.evaluate(shown) == ["normal", "2"], "a reason goes on in a second line"
     assert why.get_attribute("title") == why.inner_text()
+    first.locator("[col-id=level]").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{address}/patient/V01")
+
+
+def test_filter_finds_by_name_and_by_level(visit):
+    page = visit("lead")
+    rows = page.locator(".ag-pinned-left-cols-container .ag-row")
+    page.fill("#triage-filter", "finch")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("V06")
+    page.fill("#triage-filter", "learning")
+    expect(rows).to_contain_text("V04")
+
+
+def test_heart_rate_moves_while_one_looks(visit, address):
+    page = visit("lead")
+    page.goto(f"{address}/patient/V01")
+    number = page.locator("#live-number .live-bpm")
+    seen = number.inner_text()
+    expect(number).not_to_have_text(seen)
+    assert 60 <= int(number.inner_text()) < 69
+    page.goto(f"{address}/live")
+    cards = page.locator(".live-cards")
+    expect(cards).not_to_have_text(cards.inner_text())
+    expect(page.locator(".live-card")).to_have_count(3)
+
+
+def test_patient_page_draws_says_and_tabulates_every_chart(visit, address):
+    page = visit("lead")
+    page.goto(f"{address}/patient/V01")
+    drawings = page.locator("[role=img][aria-label]")
+    expect(page.locator(".js-plotly-plot")).to_have_count(7)
+    expect(drawings).to_have_count(7)
+    assert "outside the own band" in drawings.first.get_attribute("aria-label")
+    assert page.locator(".modebar").count() == 0
+    for summary in page.locator("details > summary").all():
+        summary.click()
+    for table in page.locator(".table-scroll").all():
+        table.locator("td").first.wait_for()
+    assert page.locator("#rmssd-chart-table tbody tr").count() >= 89  # 90 once tonight is over
+    assert "below own usual" in page.locator(".flags").inner_text()
+
+
+def test_another_night_is_chosen_by_date(visit, address):
+    page = visit("lead")
+    page.goto(f"{address}/patient/V02")
+    field = page.locator("input#night-date")
+    wanted = date.fromisoformat(field.input_value()) - timedelta(days=1)
+    field.fill(wanted.isoformat())
+    expect(page.locator("#night-chart-heading")).to_have_text(f"Night to {morning_text(wanted)}")
+
+
+def test_another_night_is_chosen_by_a_click_on_a_trend(visit, address):
+    page = visit("lead")
+    page.goto(f"{address}/patient/V02")
+    page.wait_for_selector("#night-chart .main-svg")
+    before = page.locator("#night-chart-heading").inner_text()
+    page.locator("#rmssd-chart .points path").nth(20).click(force=True)
+    expect(page.locator("#night-chart-heading")).not_to_have_text(before)
+
+
+def test_others_patients_stay_closed(visit, address):
+    page = visit("narrow", is_expected=re.compile("404"))
+    assert "V01" not in page.content()
+    page.goto(f"{address}/patient/V01")
+    assert "no such patient in your case-load" in page.inner_text("main")
+    assert page.locator(".js-plotly-plot").count() == 0
+
+
+def test_an_ended_session_leaves_nobody_on_the_screen(visit, address):
+    page = visit("lead", is_expected=re.compile("401"))
+    page.goto(f"{address}/patient/V01")
+    page.wait_for_selector("#live-number")
+    page.context.clear_cookies()
+    page.wait_for_url(f"{address}/sign-in?ended")
+    assert "Your session has ended" in page.inner_text("main")
+    assert "V01" not in page.content()
+
+
+def test_the_button_back_brings_no_patient_after_signing_out(visit, address):
+    page = visit("lead")
+    page.goto(f"{address}/patient/V01")
+    page.wait_for_selector("#live-number .live-bpm")
+    page.click("text=Sign out")
+    page.wait_for_url(f"{address}/sign-in")
+    page.go_back()
+    page.wait_for_url(f"{address}/sign-in")
+    assert "V01" not in page.content()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda route: route.abort(), "No answer from evenkeel since"),
+        (lambda route: route.fulfill(status=503), "The store of samples does not answer; nothing new since"),
+    ],
+)
+def test_without_an_answer_no_heart_rate_looks_current(visit, address, answer, said):
+    page = visit(
+        "lead", is_expected=re.compile("Failed to load|did not respond|Failed to fetch|Callback error")
+    )
     page.clock.install()
     page.goto(f"{address}/patient/V01")
     number, banner = page.locator("#live-number .live-bpm"), page.locator("#silence")
