@@ -65,7 +65,9 @@ def explained(stored: StoredFlag, history: Sequence[FlagEvent] = ()) -> list[str
     ]
     if flag.kind == "change" and flag.model_version:
         rest = rest_of(flag.score, [each.share for each in flag.contributions])
-        lines.append(f"  {rest:+.2f}  how rarely any change is met, and how far its sizes are from the usual ones")
+        lines.append(
+            f"  {rest:+.2f}  how rarely any change is met, and how far its sizes are from the usual ones"
+        )
     made_by = " ".join(filter(None, (flag.detector_id, flag.model_version)))
     lines += [
         f"Data: {100 * flag.coverage_frac:.0f} % of the judged nights had enough",
