@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.matched import Whitened, clipped, evidence, noise_of_days, usual_of, whitened
+from benchmarks.matched import Whitened, clipped, evidence, noise_of_days, whitened
 from benchmarks.table import Row
 from models.advance import Track
 from models.channels import CHANNELS, FloatArray
@@ -23,6 +23,7 @@ from models.daily import Days, known_mapping, read_days
 from models.evaluation import CORE, alerts_of, delay_of, interval
 from models.injector import CONTROLS, SCENARIOS, course, injected
 from models.monitor import followed
+from models.noise import middle_of
 from models.policy import DAYS_PER_MONTH, rate_curve, threshold_for
 from models.training import FOLDS, TRAINING_SCENARIOS, fold_of, plain_weights
 
@@ -92,7 +93,7 @@ def run(*, is_full: bool) -> list[Row]:
 def _people(read: Sequence[Days]) -> list[_Person]:
     fold = fold_of(read)
     return [
-        _Person(days, followed(days, plain_weights()), fold[days.subject], usual_of(days.values))
+        _Person(days, followed(days, plain_weights()), fold[days.subject], middle_of(days.values))
         for days in read
     ]
 

@@ -37,12 +37,6 @@ class Whitened:
     is_monitored: NDArray[np.bool_]
 
 
-def usual_of(values: FloatArray) -> FloatArray:
-    """Return the median of each channel; 1 where there is no value."""
-    held = [column[np.isfinite(column)] for column in values.T]
-    return np.array([np.median(column) if len(column) else 1.0 for column in held])
-
-
 def clipped(track: Track) -> FloatArray:
     """Return the distance from the middle of all days in SD; where that lies is left open by the noise."""
     return np.clip(deviations(track), -1.5 * CLIP_SD, 1.5 * CLIP_SD)

@@ -209,14 +209,13 @@ def _wear(track: Track, t: int, present: int) -> None:
 
 @compiled
 def _window_states(track: Track, t: int, weights: Weights) -> None:
-    shares = np.empty(track.scaled.shape[1])
     n = len(WINDOWS)
     for w in range(n):
         means, valid = track.means[t, w], track.valid[t, w]
         window_means(track.scaled, track.segment, t, WINDOWS[w], track.usual, track.spread, means, valid)
         for p in range(len(SHIFTS)):
             track.raw[t, p * n + w] = log_ratio(
-                means, valid, LONE_SD_FRAC, WINDOWS[w], weights.covariance[w], SHIFTS[p], SPREADS[p], shares
+                means, valid, LONE_SD_FRAC, WINDOWS[w], weights.covariance[w], SHIFTS[p], SPREADS[p]
             )
 
 
@@ -236,14 +235,14 @@ def _other_states(track: Track, t: int, weights: Weights) -> None:
 def _t2(track: Track, t: int, covariance: FloatArray) -> float:
     """Return Hotelling's T2 of the smoothed deviations, in SD above what chance gives."""
     c = track.scaled.shape[1]
-    shares, valid = np.empty(c), np.zeros(c)
+    valid = np.zeros(c)
     q = 0
     for j in range(c):
         if track.counted[baseline_end(t, GAP_DAYS), j] >= MIN_VALID:
             valid[j] = 7.0
             q += 1
     # With a pattern that changes nothing but scatter the ratio is a function of T2 alone.
-    ratio = log_ratio(track.smooth[t, :c], valid, LONE_SD_FRAC, 7, covariance, _NO_SHIFT, covariance, shares)
+    ratio = log_ratio(track.smooth[t, :c], valid, LONE_SD_FRAC, 7, covariance, _NO_SHIFT, covariance)
     if np.isnan(ratio):
         return np.nan
     t2 = 4 * (ratio + q * np.log(2.0) / 2)

@@ -182,19 +182,16 @@ def log_ratio(  # noqa: PLR0913, PLR0917 - arrays of one loop
     covariance: FloatArray,
     shift: FloatArray,
     pattern: FloatArray,
-    shares: FloatArray,
 ) -> float:
     """Return how much likelier the means are under a pattern than without, as a logarithm.
 
     Both are normal: without a change the means of a window scatter about 0 with `covariance`; under it
-    about `shift` with `pattern` more. Channels without a value fall out exactly. `shares` receives what each
-    channel adds; they and a constant sum to the value.
+    about `shift` with `pattern` more. Channels without a value fall out exactly.
     """
     size = len(means)
     at = np.empty(size, np.int64)
     q = 0
     for j in range(size):
-        shares[j] = 0.0
         if valid[j] > 0:
             at[q] = j
             q += 1
@@ -218,7 +215,5 @@ def log_ratio(  # noqa: PLR0913, PLR0917 - arrays of one loop
     solve(changed, q, solved1)
     value = (log0 - log1) / 2
     for a in range(q):
-        share = (off0[a] * solved0[a] - off1[a] * solved1[a]) / 2
-        shares[at[a]] = share
-        value += share
+        value += (off0[a] * solved0[a] - off1[a] * solved1[a]) / 2
     return value

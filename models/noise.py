@@ -33,11 +33,15 @@ def spread_of_days(track: Track) -> FloatArray:
     return spread
 
 
+def middle_of(values: FloatArray) -> FloatArray:
+    """Return the median of each channel; 0 where there is no value."""
+    held = [column[np.isfinite(column)] for column in values.T]
+    return np.array([np.median(column) if len(column) else 0.0 for column in held])
+
+
 def deviations(track: Track) -> FloatArray:
     """Return the distance of each value from the person's middle of all days, in own SD."""
-    held = [column[np.isfinite(column)] for column in track.scaled.T]
-    middle = np.array([np.median(column) if len(column) else 0.0 for column in held])
-    return (track.scaled - middle) / spread_of_days(track)
+    return (track.scaled - middle_of(track.scaled)) / spread_of_days(track)
 
 
 def products_of(people: Sequence[FloatArray]) -> Products:
