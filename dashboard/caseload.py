@@ -1,9 +1,10 @@
 """The people a user may see, each read once: nights, own bands, flags, standing, newest data."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,11 @@ from store.units import NS_PER_S
 
 SHOWN_NIGHTS = 90
 """As many as a chart of one column shows apart."""
-FORGET_AFTER_NS = 600 * NS_PER_S
-"""Whatever else may change nights is seen after ten minutes."""
+FORGET_AFTER_NS = 3600 * NS_PER_S
+"""Whatever else may change nights is seen after an hour."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Patient:
     """One person as the pages need them.
 
@@ -60,7 +61,7 @@ class Patient:
     pulse: Pulse | None
     last_data_ns: int | None
 
-    @property
+    @cached_property
     def shown_end(self) -> int:
         """Where charts end: with the last night, or with the newest recorded one if months came without."""
         recorded = self._recorded()
@@ -68,7 +69,7 @@ class Patient:
         is_older = len(recorded) and recorded[-1] < end - SHOWN_NIGHTS
         return int(recorded[-1]) + 1 if is_older else end
 
-    @property
+    @cached_property
     def shown(self) -> slice:
         """The nights that charts show."""
         return slice(max(0, self.shown_end - SHOWN_NIGHTS), self.shown_end)
@@ -94,17 +95,14 @@ class Patient:
 def read_patient(sources: Sources, subject: Subject) -> Patient:
     """Read everything about one person that the list and the page share; remembered as for the list."""
     flags = sources.registry.flags.of_subject(subject.subject_id)
-    return _remembered(sources, subject, flags, _last_runs(sources), None)
+    return _remembered(sources, subject, flags, _Moment(sources))
 
 
-def _computed(
-    sources: Sources, subject: Subject, flags: Sequence[StoredFlag], names: Mapping[str, str]
-) -> Patient:
-    subject_id, settings = subject.subject_id, sources.settings
-    now_ns = sources.clock.now_ns()
+def _computed(sources: Sources, subject: Subject, flags: Sequence[StoredFlag], moment: "_Moment") -> Patient:
+    subject_id, settings, names = subject.subject_id, sources.settings, moment.sensor_names
+    calendar = moment.calendar(subject.zone)
     stored = read_nights(sources.store, subject_id)
-    nights = through_night(until_night(stored, last_ended(sources, subject)), before_today(sources, subject))
-    today = local_time(now_ns, subject.zone).date()
+    nights = through_night(until_night(stored, calendar.last_ended), calendar.last_over)
     pulse = newest_pulse(sources.store, subject_id)
     verdict = verdict_of_nights(nights, shipped_model(), settings.flags.budget, names)
     series = series_of(nights, settings.flags)
@@ -114,77 +112,106 @@ def _computed(
         series=series,
         drawn=drawn(series, nights.coverage_frac),
         flags=tuple(flags),
-        standing=standing(verdict, flags, today, sources_of(nights, spoken_names(nights, names))),
+        standing=standing(verdict, flags, calendar.today, sources_of(nights, spoken_names(nights, names))),
         pulse=pulse,
         last_data_ns=newest_data_ns(sources, subject_id, pulse, stored),
     )
 
 
-def before_today(sources: Sources, subject: Subject) -> date:
-    """Return the last night whose noon is over: from then on its data are missing if they are not there."""
-    return night_of(sources.clock.now_ns(), subject.zone) - timedelta(days=1)
+@dataclass(frozen=True, slots=True)
+class _Calendar:
+    """The days of a zone at a time.
+
+    Attributes
+    ----------
+    today : date
+    last_over : date
+        The last night whose noon is over: from then on its data are missing if they are not there.
+    last_ended : date
+        The last night whose nocturnal hours are over; the one that runs would look like a poor one.
+    """
+
+    today: date
+    last_over: date
+    last_ended: date
 
 
-def last_ended(sources: Sources, subject: Subject) -> date:
-    """Return the last night whose nocturnal hours are over; the one that runs would look like a poor one."""
-    now_ns = sources.clock.now_ns()
-    night = night_of(now_ns, subject.zone)
-    end_ns = nocturnal_bounds_ns(night, subject.zone, sources.settings.features)[1]
-    return night if end_ns <= now_ns else night - timedelta(days=1)
+def _calendar(sources: Sources, zone: str, now_ns: int) -> _Calendar:
+    night = night_of(now_ns, zone)
+    end_ns = nocturnal_bounds_ns(night, zone, sources.settings.features)[1]
+    return _Calendar(
+        today=local_time(now_ns, zone).date(),
+        last_over=night - timedelta(days=1),
+        last_ended=night if end_ns <= now_ns else night - timedelta(days=1),
+    )
 
 
-def read_case_load(
-    sources: Sources, people: Sequence[Subject], *, max_age_ns: int = FORGET_AFTER_NS
-) -> list[Patient]:
+class _Moment:
+    """What holds for everybody who is read at a time: what jobs have run, and the days of each zone."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.now_ns = sources.clock.now_ns()
+        self.runs = tuple(sources.registry.jobs.ended_ns(_JOBS))
+        self._sources = sources
+        self._calendars: dict[str, _Calendar] = {}
+
+    @cached_property
+    def sensor_names(self) -> dict[str, str]:
+        """What sensors are called: read where somebody is computed."""
+        return sensor_models(self._sources)
+
+    def calendar(self, zone: str) -> _Calendar:
+        """Return the days of a zone."""
+        if zone not in self._calendars:
+            self._calendars[zone] = _calendar(self._sources, zone, self.now_ns)
+        return self._calendars[zone]
+
+
+def read_case_load(sources: Sources, people: Sequence[Subject]) -> list[Patient]:
     """Read everything about some people, most concerning first.
 
     Nights and standing are computed again only where a job has run, a flag has moved or a night has ended
-    since the last reading, or where that is `max_age_ns` ago.
+    since the last reading, or where that is `FORGET_AFTER_NS` ago.
     """
+    return sorted(read_each(sources, people), key=lambda patient: patient.rank)
+
+
+def read_each(
+    sources: Sources, people: Sequence[Subject], *, max_age_ns: int = FORGET_AFTER_NS
+) -> Generator[Patient]:
+    """Read everything about some people, one after the other; anew what is of `max_age_ns` ago."""
     by_subject: defaultdict[str, list[StoredFlag]] = defaultdict(list)
     for stored in sources.registry.flags.all():
         by_subject[stored.flag.subject_id].append(stored)
-    runs, names = _last_runs(sources), sensor_models(sources)
-    patients = [
-        _remembered(sources, subject, by_subject[subject.subject_id], runs, names, max_age_ns)
-        for subject in people
-    ]
-    return sorted(patients, key=lambda patient: patient.rank)
+    moment = _Moment(sources)
+    sources.pulses.read_ahead(sources.store, [each.subject_id for each in people], moment.now_ns)
+    for subject in people:
+        yield _remembered(sources, subject, by_subject[subject.subject_id], moment, max_age_ns)
 
 
 _JOBS = ("features", "flags")
-
-
-def _last_runs(sources: Sources) -> tuple[int | None, ...]:
-    return tuple(sources.registry.jobs.ended_ns(_JOBS))
 
 
 def _remembered(
     sources: Sources,
     subject: Subject,
     flags: Sequence[StoredFlag],
-    runs: tuple[int | None, ...],
-    names: Mapping[str, str] | None,
+    moment: _Moment,
     max_age_ns: int = FORGET_AFTER_NS,
 ) -> Patient:
-    """Return what is still so, or compute it again; what sensors are called is read for that unless given."""
-    now_ns = sources.clock.now_ns()
-    version = (
-        runs,
-        tuple(flags),
-        last_ended(sources, subject),
-        local_time(now_ns, subject.zone).date(),
-    )
-    held = _held(sources, subject, version, now_ns, max_age_ns)
+    """Return what is still so, or compute it again."""
+    version = (moment.runs, tuple(flags), subject.zone, moment.calendar(subject.zone))
+    held = _held(sources, subject, version, moment.now_ns, max_age_ns)
     if held is None:
         with sources.computing:  # whoever waited for the same person finds it done
-            held = _held(sources, subject, version, now_ns, max_age_ns)
+            held = _held(sources, subject, version, moment.now_ns, max_age_ns)
             if held is None:
-                spoken = sensor_models(sources) if names is None else names
-                held = _computed(sources, subject, flags, spoken)
-                sources.remembered[subject.subject_id] = (version, now_ns, held)
+                held = _computed(sources, subject, flags, moment)
+                sources.remembered[subject.subject_id] = (version, moment.now_ns, held)
                 return held
-    newest = sources.pulses.of(sources.store, subject.subject_id, now_ns)
+    newest = sources.pulses.of(sources.store, subject.subject_id, moment.now_ns)
+    if subject == held.subject and newest == held.pulse:
+        return held
     last_ns = max((t for t in (held.last_data_ns, newest and newest.at_ns) if t), default=None)
     return replace(held, subject=subject, pulse=newest, last_data_ns=last_ns)
 

@@ -172,6 +172,8 @@ def _ids(shown: Sequence[_Streaming]) -> list[str]:
 def _streaming(sources: Sources, now_ns: int) -> list[_Streaming]:
     store, board, worn = sources.store, sources.pulses, set(sources.registry.people.worn_now().values())
     people = [person for person in visible_people(sources) if person.subject_id in worn]
+    ids = [person.subject_id for person in people]
+    board.read_ahead(store, ids, now_ns, within_s=LIVE_BOARD_S)
     pulses = [(p, board.of(store, p.subject_id, now_ns, within_s=LIVE_BOARD_S)) for p in people]
     return [
         _Streaming(

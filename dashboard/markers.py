@@ -1,5 +1,6 @@
 """The markers that the pages show, most telling first: how each is scaled, said and drawn."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,7 +50,7 @@ class Marker:
 
     def said(self, value: float, digits: int = 0) -> str:
         """Return a drawn value for reading, with its unit; a dash where there is none."""
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             return MISSING
         if self.kind == "clock":
             return clock_text(value)

@@ -59,7 +59,7 @@ def band_outline(
         lower = [low[start], *low[start:end], low[end - 1]]
         upper = [high[start], *high[start:end], high[end - 1]]
         x += [*days, *days[::-1], days[0], None]
-        y += [*(float(v) for v in (*lower, *upper[::-1], lower[0])), None]
+        y += [*np.array([*lower, *upper[::-1], lower[0]], float).tolist(), None]
     return x, y
 
 
@@ -97,7 +97,8 @@ def series_figure(series: Series, nights: Sequence[date], shown: slice, marks: S
                 "line": {"width": 0},
             },
             hovertext=[
-                _night_words(marker, *row) for row in zip(days, values, low, high, usual, strict=True)
+                _night_words(marker, day, *row)
+                for day, row in zip(days, np.stack([values, low, high, usual], 1).tolist(), strict=True)
             ],
             hoverinfo="text",
         ),
@@ -163,7 +164,7 @@ def _marker_axis(
 def _night_words(marker: Marker, day: date, value: float, low: float, high: float, usual: float) -> str:
     digits = digits_apart(value, low, high)
     said = f"{day_text(day)}: {marker.said(value, digits)}"
-    if np.isnan(usual):
+    if math.isnan(usual):
         return f"{said}<br>own band: learning"
     return f"{said}<br>{band_words(marker, low, high, usual, digits)}"
 

@@ -183,8 +183,8 @@ def _older(patient: Patient) -> list[Component]:
 
 def _series_chart(patient: Patient, series: Series, marks: Sequence[Mark]) -> Component:
     marker, band = series.marker, series.band
-    columns = (series.values, band.usual, band.low, band.high)
-    rows = _night_rows(patient, lambda at: [marker.said(float(column[at]), 1) for column in columns])
+    cells = np.stack([series.values, band.usual, band.low, band.high], 1).tolist()
+    rows = _night_rows(patient, lambda at: [marker.said(value, 1) for value in cells[at]])
     return Chart(
         chart_id=_CHART_IDS.get(marker.key, f"{marker.key}-chart"),
         heading=marker.heading,

@@ -127,12 +127,9 @@ def pulse_cells(sources: Sources) -> dict[str, Row]:
     """Return the cells that change by the second, of those who wear a sensor and are in sight."""
     now_ns = sources.clock.now_ns()
     worn = set(sources.registry.people.worn_now().values())
-    visible = (person.subject_id for person in visible_people(sources))
-    found = {
-        subject_id: sources.pulses.of(sources.store, subject_id, now_ns)
-        for subject_id in visible
-        if subject_id in worn
-    }
+    visible = [person.subject_id for person in visible_people(sources) if person.subject_id in worn]
+    sources.pulses.read_ahead(sources.store, visible, now_ns)
+    found = {each: sources.pulses.of(sources.store, each, now_ns) for each in visible}
     return {
         subject_id: _last_cells(pulse.at_ns, pulse, now_ns)
         for subject_id, pulse in found.items()

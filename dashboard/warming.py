@@ -7,16 +7,16 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from dashboard.caseload import read_case_load
+from dashboard.caseload import read_each
 from dashboard.gate import everybody
 from dashboard.sources import Sources
 from store.errors import StoreAccessError, StoreUnavailableError
 
 EVERY_S = 20.0
-TURNS = 20
+TURNS = 150
 """Each turn computes a part of the people anew, and so many turns all of them: before they are forgotten all
-at once, when somebody who opens the list would wait for a thousand."""
-_AT_ONCE = 50
+at once, when somebody who opens the list would wait for a thousand. Of a thousand it is seven, a tenth of a
+second: a larger part makes whoever opens a page meanwhile wait."""
 _log = logging.getLogger("dashboard")
 
 
@@ -49,17 +49,17 @@ def _spare_collections() -> None:
 
 
 def warm_up(sources: Sources, stop: threading.Event | None = None, *, turn: int = 0) -> None:
-    """Compute what has changed of anybody, and from turn 1 on whose turn it is.
+    """Compute what has changed of anybody, and from turn 1 on whose turn it is; forget who is gone.
 
     A store that is away is met again the next time.
     """
     try:
         people = everybody(sources)
-        for begin in range(0, len(people), _AT_ONCE):
+        for gone in sources.remembered.keys() - {person.subject_id for person in people}:
+            sources.remembered.pop(gone, None)
+        in_turn = people[turn % TURNS :: TURNS] if turn else []
+        for _ in itertools.chain(read_each(sources, people), read_each(sources, in_turn, max_age_ns=0)):
             if stop is not None and stop.is_set():
                 return
-            read_case_load(sources, people[begin : begin + _AT_ONCE])
-        if turn:
-            read_case_load(sources, people[turn % TURNS :: TURNS], max_age_ns=0)
     except (StoreAccessError, StoreUnavailableError) as error:
         _log.info("The list could not be prepared: %s", error)

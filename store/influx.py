@@ -35,7 +35,7 @@ from store.influx_lines import (
     row_bytes,
     tag_of,
 )
-from store.influx_tables import BrokenOffError, ForeignValueError, columns_of
+from store.influx_tables import BrokenOffError, ForeignValueError, columns_of, values_of
 from store.influx_written import WRITTEN, note_of, query_of, written_of
 from store.streams import FAMILIES, STREAMS, Column, DType, Family, Stream
 from store.times import exact_time
@@ -165,14 +165,33 @@ class InfluxTimeSeries(Closing):
 
     def latest(self, stream: Stream, subject_id: str) -> Mapping[str, Any] | None:
         """Return the newest sample (`t_ns`, `sensor`, values), or None if there is none."""
-        newest: dict[str, Any] | None = None
+        of_subject = f"{SUBJECT} = ${SUBJECT} AND "
+        return self._newest(stream, of_subject, {SUBJECT: tag_of(subject_id)}).get(subject_id)
+
+    def latest_of_all(self, stream: Stream) -> dict[str, Mapping[str, Any]]:
+        """Return the newest sample of everyone, by subject, as `latest` does of one."""
+        return self._newest(stream, "", {})
+
+    def _newest(
+        self, stream: Stream, chosen: str, parameters: Mapping[str, str]
+    ) -> dict[str, Mapping[str, Any]]:
+        fields = ", ".join([MISSING, *field_names(stream)])
+        query = (
+            f"SELECT {fields} FROM {_quoted(stream)} WHERE {chosen}time >= {FIRST_NS} "  # noqa: S608
+            f"GROUP BY {SUBJECT}, {SENSOR} ORDER BY time DESC LIMIT 1"
+        )
         with self._connection.held_open():
-            for sensor in self._sensors(stream, subject_id):
-                columns = self._columns(Series(stream, subject_id, sensor), _NEWEST, {})
-                for t_ns, *values in zip(*(column.tolist() for column in columns), strict=True):
-                    if newest is None or t_ns > newest["t_ns"]:
-                        values_by_name = zip(stream.column_names(), values, strict=True)
-                        newest = {"t_ns": t_ns, "sensor": sensor, **dict(values_by_name)}
+            found = self._connection.rows(self._bucket(stream), query, parameters)
+        newest: dict[str, Mapping[str, Any]] = {}
+        for held in found:
+            subject_id, sensor = (identifier_of(held["tags"][tag]) for tag in (SUBJECT, SENSOR))
+            t_ns, *row = held["values"][0]
+            if subject_id in newest and (-t_ns, sensor) > _age(newest[subject_id]):
+                continue
+            try:
+                newest[subject_id] = {"t_ns": t_ns, "sensor": sensor, **values_of(row, stream)}
+            except ForeignValueError as error:
+                raise self._foreign(Series(stream, subject_id, sensor), error) from None
         return newest
 
     def extent(self, stream: Stream, subject_id: str) -> tuple[int, int] | None:
@@ -296,10 +315,14 @@ class InfluxTimeSeries(Closing):
             except BrokenOffError:
                 raise self._connection.broke_off(bucket) from None
             except ForeignValueError as error:
-                raise DataError(
-                    f"{stream.name} of {series.subject_id}, sensor {series.sensor_id}, holds in {bucket} "
-                    f"what the stream does not declare ({error}); another program wrote it: delete that"
-                ) from None
+                raise self._foreign(series, error) from None
+
+    def _foreign(self, series: Series, error: ForeignValueError) -> DataError:
+        return DataError(
+            f"{series.stream.name} of {series.subject_id}, sensor {series.sensor_id}, holds in "
+            f"{self._bucket(series.stream)} what the stream does not declare ({error}); another program "
+            "wrote it: delete that"
+        )
 
     def _held_streams(self, family: Family) -> dict[str, Stream]:
         """Return the streams as their measurements have them, with what declarations say of each column."""
@@ -320,7 +343,11 @@ class InfluxTimeSeries(Closing):
 
 _OF_SENSOR = f"{SENSOR} = ${SENSOR}"
 _WITHIN = "time >= $start AND time <= $last"
-_NEWEST = f"time >= {FIRST_NS} ORDER BY time DESC LIMIT 1"
+
+
+def _age(sample: Mapping[str, Any]) -> tuple[int, str]:
+    """Return what sorts samples: the newest first, of one time the first sensor."""
+    return -sample["t_ns"], sample["sensor"]
 
 
 def _quoted(stream: Stream) -> str:

@@ -1,7 +1,9 @@
-"""Long answers of an InfluxDB: a CSV stream, in pieces of Arrow, into the columns of a stream."""
+"""Answers of an InfluxDB: long ones, CSV in pieces of Arrow, into columns; single samples of JSON."""
 
 import binascii
-from collections.abc import Iterator, Mapping
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -28,6 +30,14 @@ _TYPES: Mapping[DType, Any] = {
     "binary": _arrow.string(),
 }
 _EMPTY: Mapping[DType, Any] = {"float64": np.float64, "int64": np.int64, "utf8": object, "binary": object}
+
+_ABSENT: Mapping[DType, Any] = {"float64": math.nan, "int64": 0, "utf8": "", "binary": b""}
+_FROM_JSON: Mapping[DType, Callable[[Any], Any]] = {
+    "float64": float,
+    "int64": operator.index,
+    "utf8": str,
+    "binary": binascii.a2b_base64,
+}
 
 
 class BrokenOffError(Exception):
@@ -132,6 +142,25 @@ def _arrays_of(table: Any, stream: Stream) -> list[NDArray[Any]]:  # noqa: ANN40
             if name in names:
                 _blank(arrays[1 + names.index(name)], indices == k)
     return arrays
+
+
+def values_of(row: Sequence[Any], stream: Stream) -> dict[str, Any]:
+    """Return the values of one sample by name: of a row of JSON, missing and then the columns of the stream.
+
+    Raises
+    ------
+    ForeignValueError
+    """
+    missing: str = row[0] or ""
+    try:
+        return {
+            column.name: _ABSENT[column.dtype]
+            if value is None or (column.dtype == "float64" and column.name in missing.split(","))
+            else _FROM_JSON[column.dtype](value)
+            for column, value in zip(stream.columns, row[1:], strict=True)
+        }
+    except (TypeError, ValueError) as error:
+        raise ForeignValueError(str(error)) from None
 
 
 def _as_numpy(dtype: DType, held: Any) -> NDArray[Any]:  # noqa: ANN401 - an Arrow array

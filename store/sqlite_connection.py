@@ -24,6 +24,9 @@ from store.streams import DType
 
 BUSY_TIMEOUT_MS = 30_000
 """Another process writes for milliseconds; a lock held for 30 s means that something is stuck."""
+READER_CACHE_KB = 256
+"""Pages of the file that a reader keeps, one for each thread that asks: the system keeps them anyway, and
+SQLite's 2 MB make no reading faster."""
 
 # Arrow and ADBC come without type stubs.
 _arrow: Any = cast("Any", pa)
@@ -54,6 +57,8 @@ class SqliteConnection:
             raise
         try:
             self.rows(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            if is_read_only:
+                self.execute(f"PRAGMA cache_size=-{READER_CACHE_KB}")
         except SqlError:
             self.close()
             raise

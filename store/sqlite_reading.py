@@ -81,22 +81,33 @@ class SqliteReader(Closing):
 
     def latest(self, stream: Stream, subject_id: str) -> Mapping[str, Any] | None:
         """Return the newest sample (`t_ns`, `sensor`, values), or None if there is none."""
+        return self._newest(stream, "AND series.subject_id = ?", (subject_id,)).get(subject_id)
+
+    def latest_of_all(self, stream: Stream) -> dict[str, Mapping[str, Any]]:
+        """Return the newest sample of everyone, by subject, as `latest` does of one."""
+        return self._newest(stream, "", ())
+
+    def _newest(
+        self, stream: Stream, chosen: str, parameters: tuple[str, ...]
+    ) -> dict[str, Mapping[str, Any]]:
         table = table_of(stream)
+        newest: dict[str, Mapping[str, Any]] = {}
         with self._readers.lent() as reader:
             columns = self._columns(reader, stream)
             if not columns:
-                return None
+                return newest
             names = ", ".join(f"held.{column.name}" for column in columns)
             query = (
-                f"SELECT series.sensor_id, held.t_ns, {names} FROM series JOIN {table} held "  # noqa: S608
-                "ON held.series_id = series.series_id "
+                f"SELECT series.subject_id, series.sensor_id, held.t_ns, {names} "  # noqa: S608
+                f"FROM series JOIN {table} held ON held.series_id = series.series_id "
                 f"AND held.t_ns = (SELECT max(t_ns) FROM {table} WHERE series_id = series.series_id) "
-                "WHERE series.stream = ? AND series.subject_id = ? "
-                "ORDER BY held.t_ns DESC, series.sensor_id LIMIT 1"
+                f"WHERE series.stream = ? {chosen} ORDER BY held.t_ns DESC, series.sensor_id"
             )
-            for sensor, t_ns, *values in reader.rows(query, (stream.name, subject_id)):
-                return {"t_ns": t_ns, "sensor": sensor, **_values_of_row(columns, values)}
-        return None
+            for subject_id, sensor, t_ns, *values in reader.rows(query, (stream.name, *parameters)):
+                if subject_id not in newest:
+                    sample = {"t_ns": t_ns, "sensor": sensor, **_values_of_row(columns, values)}
+                    newest[subject_id] = sample
+        return newest
 
     def extent(self, stream: Stream, subject_id: str) -> tuple[int, int] | None:
         """Return the times of the first and last sample, or None if there is none."""

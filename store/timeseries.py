@@ -312,6 +312,10 @@ class TimeSeriesStore(SampleSource, Protocol):
         """Return the newest sample (`t_ns`, `sensor`, values), or None if there is none."""
         ...
 
+    def latest_of_all(self, stream: Stream) -> dict[str, Mapping[str, Any]]:
+        """Return the newest sample of everyone, by subject, as `latest` does of one: in one question."""
+        ...
+
     def series(self) -> list[Series]:
         """Return every series with at least one sample, sorted by (stream, subject, sensor)."""
         ...

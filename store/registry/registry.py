@@ -133,7 +133,7 @@ def _sqlite_engine(path: Path) -> sa.Engine:
         connection.isolation_level = None  # SQLAlchemy's own BEGIN below; the driver's comes too late
         cursor = connection.cursor()
         switch_to_wal(cursor.execute, sqlite3.OperationalError)
-        for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "cache_size=-512"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -266,6 +266,17 @@ def test_latest_is_the_newest_of_all_sensors(store):
     assert (latest["t_ns"], latest["sensor"], latest["rr_ms"]) == (20, "B", 2.0)
 
 
+def test_the_latest_of_everybody_are_those_of_each(store):
+    store.write([rr([10, 20], [1, 2], "B"), rr([20], [3], "A"), rr([20, 30], [4, np.nan], "A", "S 2")])
+    store.write([Batch(BATTERY, "S3", "A", np.array([1]), {"level_pct": np.array([1.0])})])
+    of_all = store.latest_of_all(RR_INTERVAL)
+    assert sorted(of_all) == ["S 2", "S1"]
+    assert of_all["S1"] == store.latest(RR_INTERVAL, "S1") == {"t_ns": 20, "sensor": "A", "rr_ms": 3.0}
+    assert (of_all["S 2"]["t_ns"], of_all["S 2"]["sensor"]) == (30, "A")
+    assert np.isnan(of_all["S 2"]["rr_ms"])
+    assert store.latest_of_all(HEART_RATE) == {}
+
+
 def test_missing_values_survive_wherever_they_stand(store):
     missing = np.array([np.nan] * 3000 + [60.0])  # long enough to fool anything that guesses a type
     values = {"heart_rate_bpm": missing, "skin_contact": missing[::-1], "energy_kj": np.full(3001, np.nan)}

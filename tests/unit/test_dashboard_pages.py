@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from dashboard import caseload
+from dashboard import caseload, warming
 from dashboard.app import create_app
 from dashboard.caseload import SHOWN_NIGHTS, read_case_load, read_patient, through_night
 from dashboard.figures import with_gaps
@@ -299,10 +299,31 @@ def test_everybody_is_computed_anew_in_turns_before_anybody_is_forgotten(sources
         clock.advance_to(clock.now_ns() + round(EVERY_S * NS_PER_S))
         warm_up(sources, turn=turn)
     assert sorted(computed) == people
-    clock.advance_to(clock.now_ns() + caseload.FORGET_AFTER_NS // 4)
+    clock.advance_to(clock.now_ns() + caseload.FORGET_AFTER_NS // 8)
     computed.clear()
     read_case_load(sources, sources.registry.people.subjects())
     assert not computed
+
+
+def test_who_is_gone_is_forgotten(sources, monkeypatch):
+    warm_up(sources)
+    assert "V02" in sources.remembered
+    people = [person for person in sources.registry.people.subjects() if person.subject_id != "V02"]
+    monkeypatch.setattr(warming, "everybody", lambda _: people)
+    warm_up(sources)
+    assert sorted(sources.remembered) == [person.subject_id for person in people]
+
+
+def test_pulses_of_many_are_read_in_one_question(sources, clock, monkeypatch):
+    people = sources.registry.people.subjects()
+    read_case_load(sources, people)
+    write_heart_rate(sources.store, "V02", clock.now_ns(), [61.0])
+    clock.advance_to(clock.now_ns() + 61 * NS_PER_S)
+    asked: list[str] = []
+    monkeypatch.setattr(sources.store, "latest", lambda *_: asked.append("latest"))
+    newest = {patient.subject.subject_id: patient.pulse for patient in read_case_load(sources, people)}
+    assert newest["V02"].heart_rate_bpm == 61.0
+    assert not asked
 
 
 def test_what_stays_is_spared_by_garbage_collections(sources, monkeypatch):
