@@ -6,9 +6,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.e2e.test_browser import PATIENCE_MS, address, browser, pytestmark, visit
+from tests.chromium import in_a_browser
+from tests.e2e.test_browser import PATIENCE_MS, address, browser, installation, visit
 
-__all__ = ["address", "browser", "pytestmark", "visit"]
+__all__ = ["address", "browser", "installation", "visit"]
+
+pytestmark = in_a_browser("pages")
 
 PAGES = ("/", "/live", "/patient/V01", "/patient/V01/summary")
 ROWS = ".ag-pinned-left-cols-container .ag-row"

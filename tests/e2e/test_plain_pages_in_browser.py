@@ -2,13 +2,13 @@
 
 import pytest
 
+from tests.chromium import in_a_browser
 from tests.clinic import PASSWORD
-from tests.e2e.test_browser import address, browser, visit
-from tests.e2e.test_browser import pytestmark as in_a_browser
+from tests.e2e.test_browser import address, browser, installation, visit
 
-__all__ = ["address", "browser", "visit"]
+__all__ = ["address", "browser", "installation", "visit"]
 
-pytestmark = in_a_browser
+pytestmark = in_a_browser("plain pages")
 
 PAGES = ("/flags", "/flags/1", "/quality", "/patient/V01/assessments", "/account", "/help")
 FAULTS = """() => {

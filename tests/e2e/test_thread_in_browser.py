@@ -1,6 +1,5 @@
 """From strap to screen: what was replayed is found on the page, what is replayed now moves."""
 
-import os
 import re
 import signal
 import socket
@@ -16,21 +15,15 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from store.clock import SystemClock
 from store.times import iso_time
+from tests.chromium import in_a_browser, launched
 
-CHROMIUM = Path("/usr/bin/chromium")
 RECORDING = Path(__file__).resolve().parents[3] / "shared" / "data" / "rr" / "nsr001.csv.gz"
+NIGHT_BEATS = 36_000
 PASSWORD = "correct horse battery staple"
 PATIENCE_MS = 30_000
 """Pages take a second; a loaded machine may take many times that."""
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not CHROMIUM.exists() and os.environ.get("EVENKEEL_REQUIRE_BROWSER") != "1",
-        reason=f"no browser: {CHROMIUM} is not there (apt-get install chromium)",
-    ),
-]
+pytestmark = [*in_a_browser("thread"), pytest.mark.slow]
 
 
 def command(home: Path, *words: object) -> list[str]:
@@ -53,11 +46,10 @@ def home(tmp_path_factory) -> Path:
     """An installation with a night of S001, a real one where recordings are at hand, and S002 to come."""
     folder = tmp_path_factory.mktemp("thread")
     home = folder / "home"
-    recording = RECORDING
-    if not recording.exists():
-        recording = write_recording(
-            folder / "night.csv", np.random.default_rng(1).normal(900, 40, 50_000).round()
-        )
+    rr_ms = np.random.default_rng(1).normal(900, 40, NIGHT_BEATS).round()
+    if RECORDING.exists():
+        rr_ms = pd.read_csv(RECORDING, nrows=NIGHT_BEATS)["rr_ms"].to_numpy()
+    recording = write_recording(folder / "night.csv", rr_ms)
     for subject in ("S001", "S002"):
         run(home, "subject", "add", subject, "--zone", "Europe/Berlin")
     run(home, "replay", recording, "--subject", "S001", "--speed", "max", "--start", "2026-01-05T20:00:00Z")
@@ -96,7 +88,7 @@ def address(home) -> Iterator[str]:
 @pytest.fixture
 def page(address) -> Iterator[Page]:
     with sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        browser = launched(engine)
         opened = browser.new_page()
         opened.set_default_timeout(PATIENCE_MS)
         opened.goto(f"{address}/")
