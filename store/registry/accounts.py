@@ -288,16 +288,9 @@ class Accounts:
 
         `is_activity=False` (a page refreshing itself) does not keep the session alive.
         """
-        s, u = schema.session, schema.user
-        query = (
-            users_query()
-            .add_columns(s.c.created_ns, s.c.seen_ns)
-            .join(s, u.c.user_id == s.c.user_id)
-            .where(s.c.token_hash == _digest(token), ~u.c.is_disabled)
-        )
-        now_ns = self._clock.now_ns()
+        s, now_ns = schema.session, self._clock.now_ns()
         with self._engine.connect() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_SESSION_USER, {"token_hash": _digest(token)}).first()
         if row is None:
             return None
         idle_s, total_s = (now_ns - row.seen_ns) / NS_PER_S, (now_ns - row.created_ns) / NS_PER_S
@@ -403,6 +396,15 @@ def users_query() -> sa.Select[*tuple[Any, ...]]:
     u = schema.user.c
     is_temporary = u.password_until_ns.is_not(None).label("must_change_password")
     return sa.select(u.user_id, u.name, u.role, u.sees_all, is_temporary, u.is_disabled)
+
+
+# Built once: every request asks it, and to build it takes as long as to run it.
+_SESSION_USER = (
+    users_query()
+    .add_columns(schema.session.c.created_ns, schema.session.c.seen_ns)
+    .join(schema.session, schema.user.c.user_id == schema.session.c.user_id)
+    .where(schema.session.c.token_hash == sa.bindparam("token_hash"), ~schema.user.c.is_disabled)
+)
 
 
 def _give(connection: Connection, user_id: int, name: str, patients: Sequence[str] | Literal["all"]) -> None:

@@ -190,7 +190,7 @@ class Flags:
         UnknownError
             If there is none of that number.
         """
-        found = self._select(schema.flag.c.flag_id == flag_id)
+        found = self._stored(_OF_ID, {"flag_id": flag_id})
         if not found:
             raise _no_flag(flag_id)
         return found[0]
@@ -246,17 +246,21 @@ class Flags:
 
     def of_subject(self, subject_id: str) -> list[StoredFlag]:
         """Return the flags of one person, newest night first."""
-        return self._select(schema.flag.c.subject_id == subject_id)
+        return self._stored(_OF_SUBJECT, {"subject_id": subject_id})
 
     def all(self) -> list[StoredFlag]:
         """Return every flag, newest night first."""
-        return self._select(sa.true())
+        return self._stored(_ALL, {})
 
-    def _select(self, where: sa.ColumnElement[bool]) -> list[StoredFlag]:
-        t = schema.flag
-        query = sa.select(t).where(where).order_by(t.c.night.desc(), t.c.flag_id.desc())
+    def _stored(self, query: sa.Select[Any], parameters: Mapping[str, str | int]) -> list[StoredFlag]:
         with self._engine.connect() as connection:
-            return [_stored(row, self._clock.now_ns()) for row in connection.execute(query)]
+            return [_stored(row, self._clock.now_ns()) for row in connection.execute(query, parameters)]
+
+
+# Built once: a page asks for them many times a second, and to build one takes as long as to run it.
+_ALL = sa.select(schema.flag).order_by(schema.flag.c.night.desc(), schema.flag.c.flag_id.desc())
+_OF_SUBJECT = _ALL.where(schema.flag.c.subject_id == sa.bindparam("subject_id"))
+_OF_ID = _ALL.where(schema.flag.c.flag_id == sa.bindparam("flag_id"))
 
 
 def _no_flag(flag_id: int) -> UnknownError:

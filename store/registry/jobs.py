@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -62,17 +63,8 @@ class Jobs:
 
     def ended_ns(self, kinds: Sequence[str]) -> list[int | None]:
         """Return when the run of each kind that started last ended; None where there is none, or it runs."""
-        t = schema.job_run
-        newest = [
-            sa.select(t.c.ended_ns)
-            .where(t.c.kind == kind)
-            .order_by(t.c.started_ns.desc())
-            .limit(1)
-            .scalar_subquery()
-            for kind in kinds
-        ]
         with self._engine.connect() as connection:
-            return list(connection.execute(sa.select(*newest)).one())
+            return list(connection.execute(_ended_query(tuple(kinds))).one())
 
     def recent(self, limit: int, *, kind: str | None = None) -> list[JobRun]:
         """Return the runs (of a kind) that started last, newest first."""
@@ -82,6 +74,21 @@ class Jobs:
             query = query.where(t.c.kind == kind)
         with self._engine.connect() as connection:
             return [_run(row) for row in connection.execute(query)]
+
+
+@cache
+def _ended_query(kinds: tuple[str, ...]) -> sa.Select[Any]:
+    """Return a query that is made for every page, built once."""
+    t = schema.job_run
+    newest = [
+        sa.select(t.c.ended_ns)
+        .where(t.c.kind == kind)
+        .order_by(t.c.started_ns.desc())
+        .limit(1)
+        .scalar_subquery()
+        for kind in kinds
+    ]
+    return sa.select(*newest)
 
 
 def _run(row: Row[Any]) -> JobRun:

@@ -75,6 +75,15 @@ class ZoneHistory:
         return known[-1] if known else self.zones[0]
 
 
+# Built once: every page asks for somebody, and to build a query takes as long as to run it.
+_SUBJECTS = (
+    sa.select(schema.subject, schema.subject_zone.c.zone, schema.subject_zone.c.from_ns)
+    .join(schema.subject_zone, schema.subject_zone.c.subject_id == schema.subject.c.subject_id)
+    .order_by(schema.subject.c.subject_id, schema.subject_zone.c.from_ns)
+)
+_SOME_SUBJECTS = _SUBJECTS.where(schema.subject.c.subject_id.in_(sa.bindparam("only", expanding=True)))
+
+
 class People:
     """Subjects and sensors of one registry."""
 
@@ -196,17 +205,12 @@ class People:
 
     def subjects(self, only: Sequence[str] | None = None) -> list[Subject]:
         """Return everyone (or those of `only`), by id."""
-        t, z, now_ns = schema.subject, schema.subject_zone, self._clock.now_ns()
-        query = (
-            sa.select(t, z.c.zone, z.c.from_ns)
-            .join(z, z.c.subject_id == t.c.subject_id)
-            .order_by(t.c.subject_id, z.c.from_ns)
-        )
-        if only is not None:
-            query = query.where(t.c.subject_id.in_(only))
+        now_ns = self._clock.now_ns()
+        query = _SUBJECTS if only is None else _SOME_SUBJECTS
+        parameters = {} if only is None else {"only": list(only)}
         newest: dict[str, Subject] = {}
         with self._engine.connect() as connection:
-            for row in connection.execute(query):
+            for row in connection.execute(query, parameters):
                 if row.subject_id in newest and row.from_ns > now_ns:
                     continue  # a move to come; the first zone holds since ever
                 sealed = Sealed(row.display_name, row.name_key_id)
