@@ -38,6 +38,8 @@ _FONT = {
 }
 LEFT_MARGIN_PX = 46
 """The same in every chart of nights, so that nights stand below each other."""
+RIGHT_MARGIN_PX = 18
+"""Half of a date: the last label of an axis may stand at its very end."""
 DAY_MS = 86_400_000
 _MIN_NIGHTS = 14
 """The narrowest axis of nights: one night must not look like all there is to see."""
@@ -100,7 +102,7 @@ def layout(**more: object) -> dict[str, Any]:
     """Return a layout in the one style."""
     return {
         "font": _FONT,
-        "margin": {"l": LEFT_MARGIN_PX, "r": 10, "t": 8, "b": 24},
+        "margin": {"l": LEFT_MARGIN_PX, "r": RIGHT_MARGIN_PX, "t": 8, "b": 24},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "showlegend": False,

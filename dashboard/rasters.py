@@ -198,9 +198,12 @@ def _days_down(drawn: dict[str, Any], days: Sequence[date], marks: Sequence[Mark
         }
         for mark in shown
     ]
-    made = layout(xaxis=xaxis, yaxis=yaxis, shapes=lines, annotations=heads, plot_bgcolor=NOT_RECORDED)
-    made["margin"] = made["margin"] | {"r": 18}
-    return {"data": [drawn], "layout": made}
+    return {
+        "data": [drawn],
+        "layout": layout(
+            xaxis=xaxis, yaxis=yaxis, shapes=lines, annotations=heads, plot_bgcolor=NOT_RECORDED
+        ),
+    }
 
 
 def _upright(at: str) -> dict[str, Any]:

@@ -60,8 +60,8 @@ def triage_layout(sources: Sources) -> Component:
             _grid(rows),
             html.P(
                 "Against each person's own normal, never against others. Band: own usual range; diamond: a "
-                "night outside it; gold: not recorded. Nights are local to each patient, named by their "
-                "morning. Enter or a click opens a patient; / goes to the search.",
+                "night outside it; gold: not recorded. Nights are local, named by their morning. Enter or a "
+                "click opens a patient; / searches.",
                 className="quiet legend",
             ),
             dcc.Interval(id="triage-rows-timer", interval=ROWS_EVERY_MS),
@@ -140,7 +140,7 @@ def pulse_cells(sources: Sources) -> dict[str, Row]:
 def _last_cells(last_ns: int | None, pulse: Pulse | None, now_ns: int) -> Row:
     return {
         "last_ms": None if last_ns is None else last_ns // NS_PER_MS,
-        "last": "never" if last_ns is None else age_text(now_ns - last_ns),
+        "last": "never" if last_ns is None else age_text(now_ns - last_ns).removesuffix(" of this clock"),
         "bpm": pulse.heart_rate_bpm if pulse and pulse.is_live(now_ns) else None,
     }
 

@@ -16,6 +16,7 @@ from dashboard.figures import (
     BAND,
     LEFT_MARGIN_PX,
     LINE,
+    RIGHT_MARGIN_PX,
     Figure,
     axis,
     layout,
@@ -115,7 +116,7 @@ def overview_figure(grid: HeartGrid) -> Figure:
             dragmode="zoom",
             annotations=empty,
             uirevision="keep",
-            margin={"l": LEFT_MARGIN_PX, "r": 10, "t": 8, "b": _TWO_LINES_PX},
+            margin={"l": LEFT_MARGIN_PX, "r": RIGHT_MARGIN_PX, "t": 8, "b": _TWO_LINES_PX},
         ),
     }
 

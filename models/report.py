@@ -240,10 +240,11 @@ def _control_table(rows: Sequence[dict[str, Any]]) -> str:
         if row["detector"] == "risk" and row["budget"] == AT and row["scenario"] in CONTROLS
     ]
     return rows_table(
-        ("Control", "Found 14 d %", "Null %", "Difference", "Holds"),
+        ("Control", "Episodes", "Found 14 d %", "Null %", "Difference", "Holds"),
         [
             (
                 row["scenario"],
+                str(row["episodes"]),
                 percent(row["found_14d"]),
                 percent(row["null_14d"]),
                 f"{100 * row['lift_14d']:+.1f} {span_text(row['lift_interval_14d'])}",
