@@ -124,16 +124,20 @@ def _served(home: Path) -> Generator[tuple[int, "subprocess.Popen[bytes]"]]:
                 break
             except OSError:
                 time.sleep(0.2)
-        yield port, server
-        server.send_signal(signal.SIGTERM)
+        try:
+            yield port, server
+        finally:
+            server.send_signal(signal.SIGTERM)
 
 
 @contextmanager
 def _streaming(home: Path) -> Generator[None]:
     command = [sys.executable, "-c", f"from benchmarks.clicks import stream; stream({str(home)!r})"]
     with subprocess.Popen(command) as straps:
-        yield
-        straps.terminate()
+        try:
+            yield
+        finally:
+            straps.terminate()
 
 
 def stream(home: str) -> None:

@@ -213,12 +213,14 @@ def served(command: Callable[[int], list[str]]) -> Generator[int]:
                 break
             except OSError:
                 time.sleep(0.2)
-        yield port
-        server.send_signal(signal.SIGTERM)
         try:
-            server.wait(15)
-        except subprocess.TimeoutExpired:
-            server.kill()
+            yield port
+        finally:
+            server.send_signal(signal.SIGTERM)
+            try:
+                server.wait(15)
+            except subprocess.TimeoutExpired:
+                server.kill()
 
 
 def signed_in(browser: Browser, own: str) -> Any:  # noqa: ANN401 - Playwright's own form of cookies
