@@ -164,7 +164,7 @@ def _training_seed(seed: int, fold: int) -> int:
 
 def _seen(days: Days, fold: int, weights: Weights, names: Sequence[str], per_person: int, seed: int) -> Seen:
     made = [e for e in episodes([days], names, per_person, seed) if e.scenario not in CONTROLS]
-    made += episodes([days], CONTROLS, max(per_person, CONTROL_ONSETS), seed)
+    made += episodes([days], tuple(CONTROLS), max(per_person, CONTROL_ONSETS), seed)
     tracks = tuple((episode, followed(episode.days, weights)) for episode in made)
     return Seen(days, fold, weights, followed(days, weights), tracks)
 
