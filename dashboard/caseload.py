@@ -201,25 +201,25 @@ def _remembered(
 ) -> Patient:
     """Return what is still so, or compute it again."""
     version = (moment.runs, tuple(flags), subject.zone, moment.calendar(subject.zone))
-    held = _held(sources, subject, version, moment.now_ns, max_age_ns)
+    held = _held(sources, subject, version, max_age_ns)
     if held is None:
         with sources.computing:  # whoever waited for the same person finds it done
-            held = _held(sources, subject, version, moment.now_ns, max_age_ns)
+            held = _held(sources, subject, version, max_age_ns)
             if held is None:
+                begun_ns = sources.clock.now_ns()
                 held = _computed(sources, subject, flags, moment)
-                sources.remembered[subject.subject_id] = (version, moment.now_ns, held)
+                sources.remembered[subject.subject_id] = (version, begun_ns, held)
                 return held
-    newest = sources.pulses.of(sources.store, subject.subject_id, moment.now_ns)
+    newest = sources.pulses.of(sources.store, subject.subject_id, sources.clock.now_ns())
     if subject == held.subject and newest == held.pulse:
         return held
     last_ns = max((t for t in (held.last_data_ns, newest and newest.at_ns) if t), default=None)
     return replace(held, subject=subject, pulse=newest, last_data_ns=last_ns)
 
 
-def _held(
-    sources: Sources, subject: Subject, version: object, now_ns: int, max_age_ns: int
-) -> Patient | None:
-    """Return what is remembered of somebody, if it is of this version and not old."""
+def _held(sources: Sources, subject: Subject, version: object, max_age_ns: int) -> Patient | None:
+    """Return what is remembered of somebody, if it is of this version and not old now."""
+    now_ns = sources.clock.now_ns()  # not when the list was begun: somebody else may have computed since
     held: tuple[Any, int, Patient] | None = sources.remembered.get(subject.subject_id)
     is_fresh = held is not None and held[0] == version and 0 <= now_ns - held[1] < max_age_ns
     return held[2] if held is not None and is_fresh else None

@@ -10,7 +10,7 @@ import pytest
 
 from dashboard import caseload, warming
 from dashboard.app import create_app
-from dashboard.caseload import SHOWN_NIGHTS, read_case_load, read_patient, through_night
+from dashboard.caseload import SHOWN_NIGHTS, read_case_load, read_each, read_patient, through_night
 from dashboard.figures import with_gaps
 from dashboard.live import pulse_text, sign_of_life, signal_text
 from dashboard.markers import MARKERS, Series, unwrapped_h
@@ -303,6 +303,24 @@ def test_everybody_is_computed_anew_in_turns_before_anybody_is_forgotten(sources
     computed.clear()
     read_case_load(sources, sources.registry.people.subjects())
     assert not computed
+
+
+def test_two_who_read_the_list_at_once_compute_nobody_twice(sources, clock, monkeypatch):
+    computed: list[str] = []
+    compute = caseload._computed
+
+    def counted(asked, subject, *more):
+        computed.append(subject.subject_id)
+        return compute(asked, subject, *more)
+
+    monkeypatch.setattr(caseload, "_computed", counted)
+    people = sources.registry.people.subjects()
+    earlier = read_each(sources, people)
+    next(earlier)
+    clock.advance_to(clock.now_ns() + NS_PER_S)
+    read_case_load(sources, people)
+    assert len(list(earlier)) == len(people) - 1
+    assert sorted(computed) == [person.subject_id for person in people]
 
 
 def test_who_is_gone_is_forgotten(sources, monkeypatch):
