@@ -238,6 +238,7 @@ def _grid(rows: list[Row]) -> Component:
             "rowHeight": _ROW_PX,
             "ensureDomOrder": True,
             "animateRows": False,
+            "suppressColumnMoveAnimation": True,
             "rowBuffer": 0,
             "enableBrowserTooltips": True,
         },

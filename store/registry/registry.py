@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -140,8 +141,10 @@ def _sqlite_engine(path: Path) -> sa.Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:  # pyright: ignore[reportUnusedFunction]
         # A read that turns into a write must not meet another one, so writers lock at once; readers never do.
-        is_writing = connection.get_execution_options().get("is_writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+        if connection.get_execution_options().get("is_writing", False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:  # it touches no file, so nothing is to be explained: past SQLAlchemy, a tenth of the time
+            cast("sqlite3.Connection", connection.connection.dbapi_connection).execute("BEGIN")
 
     @event.listens_for(engine, "handle_error")
     def _explain(context: ExceptionContext) -> None:  # pyright: ignore[reportUnusedFunction]
