@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from features.hrv.compiled import compiled
 from models.channels import (
     CHANNELS,
+    COUNTED,
     GROUP_OF,
     LONE_SD_FRAC,
     MIN_CHANNELS,
@@ -51,7 +52,6 @@ STATE_LOW, STATE_HIGH = -4.0, 10.0
 HIGHEST_SCORE = 6.0
 """Odds of 400 to 1: more days of the same change add evidence, but make nothing worse."""
 _HEART = np.array([c.group == "heart" for c in CHANNELS])
-_COUNTED = np.array([name != "midpoint_h" for name in NAMES])
 SIGNS: FloatArray = np.array([1.0, -1.0, -1.0, -1.0])
 _VARIED: NDArray[np.bool_] = np.array(
     [name in {"tst_min", "steps", "midpoint_h", "mean_hr_bpm"} for name in NAMES]
@@ -74,12 +74,16 @@ class Weights(NamedTuple):
 class Track(NamedTuple):
     """All of a person, a row per day; row t is made of rows up to t.
 
-    `usual`, `spread` and `counted` of row e are those of the days before e. `onset` is the day on which a
-    change most likely set in, -1 where no day was looked at.
+    `scaled` are the values by the sensor that leads, and `segment` its first day; `is_other` are days of
+    another, and `is_recorded` those with enough values, whichever it was. `usual`, `spread` and `counted` of
+    row e are those of the days before e. `onset` is the day on which a change most likely set in, -1 where no
+    day was looked at.
     """
 
     scaled: FloatArray
     segment: IntArray
+    is_other: NDArray[np.bool_]
+    is_recorded: NDArray[np.bool_]
     usual: FloatArray
     spread: FloatArray
     counted: FloatArray
@@ -104,6 +108,8 @@ def empty_track(capacity: int) -> Track:
     return Track(
         nan(n, c),
         np.zeros(n, np.int64),
+        np.zeros(n, np.bool_),
+        np.zeros(n, np.bool_),
         nan(n + 1, c),
         nan(n + 1, c),
         np.zeros((n + 1, c)),
@@ -136,7 +142,7 @@ def advance(track: Track, known: Filter, t: int, weights: Weights) -> None:
     present, ready = _deviations(track, t, max(end, 0))
     track.is_monitored[t] = present >= MIN_CHANNELS and ready >= MIN_CHANNELS
     _smoothed(track, t)
-    _wear(track, t, present)
+    _wear(track, t)
     begin = track.segment[t]
     follow(known, track.scaled[t], own_spread(track.spread, t, begin), t, begin, weights.noise)
     if track.is_monitored[t]:
@@ -153,7 +159,7 @@ def _deviations(track: Track, t: int, end: int) -> tuple[int, int]:
     present, ready = 0, 0
     same_sensor = end > 0 and track.segment[end - 1] == track.segment[t]
     for j in range(track.scaled.shape[1]):
-        if np.isnan(track.scaled[t, j]) or not _COUNTED[j]:
+        if np.isnan(track.scaled[t, j]) or not COUNTED[j]:
             has_value = False
         else:
             has_value = True
@@ -191,16 +197,13 @@ def _smoothed(track: Track, t: int) -> None:
 
 
 @compiled
-def _wear(track: Track, t: int, present: int) -> None:
+def _wear(track: Track, t: int) -> None:
     """Follow the share of days without data, against the person's own."""
-    is_missing = 0.0 if present >= MIN_CHANNELS else 1.0
+    is_missing = 0.0 if track.is_recorded[t] else 1.0
     track.smooth[t, -1] += _WEAR_LAMBDA * (is_missing - track.smooth[t, -1])
     lost, n = 0.0, 0
     for s in range(max(0, t - GAP_DAYS - BASELINE_DAYS + 1), t - GAP_DAYS + 1):
-        held = 0
-        for j in range(track.scaled.shape[1]):
-            held += _COUNTED[j] and not np.isnan(track.scaled[s, j])
-        lost += held < MIN_CHANNELS
+        lost += not track.is_recorded[s]
         n += 1
     if n >= MIN_VALID:
         usual = (lost + 1) / (n + 4)

@@ -185,6 +185,8 @@ OF_HEART = np.array([channel.group in {"heart", "vagal"} for channel in CHANNELS
 """What a chest strap alone gives."""
 OF_DAYS = np.array([channel.group in {"sleep", "movement"} for channel in CHANNELS])
 """What only a wearable that follows sleep or movement gives."""
+COUNTED: NDArray[np.bool_] = np.array([channel.name != "midpoint_h" for channel in CHANNELS])
+"""When somebody slept says nothing that counts beside how long they did."""
 MIN_CHANNELS = 3
 """A monitored day has three channels: fewer cannot tell a change of the body from one of the sensor."""
 
@@ -204,6 +206,11 @@ def channel_matrix(columns: Mapping[str, FloatArray], length: int) -> FloatArray
                 usable = np.isnan(held[:, k]) & (values >= channel.low) & (values <= channel.high)
                 held[usable, k] = values[usable]
     return held
+
+
+def is_recorded(values: FloatArray) -> NDArray[np.bool_]:
+    """Say of each day (n, channels) whether it has enough values to be judged."""
+    return np.isfinite(values[:, COUNTED]).sum(axis=1) >= MIN_CHANNELS
 
 
 def to_scale(values: FloatArray) -> FloatArray:

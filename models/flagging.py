@@ -47,7 +47,7 @@ def contact_flag(verdict: Verdict, t: int, settings: FlagSettings) -> Flag:
     is_present = verdict.is_present
     begin = max(0, t + 1 - LOOKED_DAYS)
     earlier = is_present[: begin or 1]
-    lost = int(lost_of_recent(verdict.days)[t])
+    lost = int(lost_of_recent(verdict.track)[t])
     usual = LOOKED_DAYS * float(1 - earlier.mean())
     return Flag(
         subject_id=verdict.days.subject,
@@ -69,7 +69,7 @@ def contact_flag(verdict: Verdict, t: int, settings: FlagSettings) -> Flag:
 def is_still_lost(verdict: Verdict, night: date) -> bool:
     """Say whether data that were being lost on a night have not come back since."""
     begin = max(0, (night - verdict.days.first).days)
-    return bool((lost_of_recent(verdict.days)[begin:] > 1).all())
+    return bool((lost_of_recent(verdict.track)[begin:] > 1).all())
 
 
 def night_at(verdict: Verdict, t: int) -> date:

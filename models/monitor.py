@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.advance import Track, Weights, advance, advance_all, empty_track, first_days
-from models.channels import FloatArray, to_scale
+from models.channels import CHANNELS, FloatArray, is_recorded, to_scale
 from models.course import empty_filter
 from models.daily import Days
 from models.kernel import IntArray
+from models.sensors import led
 
 _FIRST_CAPACITY = 128
 
@@ -34,20 +35,23 @@ class Monitor:
         self._weights = weights
         self._track = empty_track(capacity)
         self._known = empty_filter()
+        self._values = np.full((capacity, len(CHANNELS)), np.nan)
+        self._source = np.full(capacity, -1, np.int64)
         self._n = 0
-        self._source = -1
 
     def update(self, values: FloatArray, source: int = -1) -> DayScore:
         """Take the next day, (channels,) in their units, NaN where missing; return its score."""
-        if self._n == len(self._track.scaled):
-            self._grow()
         t = self._n
-        self._track.scaled[t] = to_scale(values)
-        is_changed = source >= 0 and self._source >= 0 and source != self._source
-        self._track.segment[t] = t if is_changed else (self._track.segment[t - 1] if t else 0)
-        self._source = source if source >= 0 else self._source
-        advance(self._track, self._known, t, self._weights)
+        if t == len(self._values):
+            self._grow()
+        self._values[t], self._source[t] = values, source
         self._n += 1
+        before = self._track.segment[:t].copy()
+        _fill(self._track, self._values[: self._n], self._source[: self._n])
+        if (before == self._track.segment[:t]).all():
+            advance(self._track, self._known, t, self._weights)
+        else:
+            self._begin_anew()
         return DayScore(float(self._track.score[t]), bool(self._track.is_monitored[t]))
 
     @property
@@ -55,28 +59,32 @@ class Monitor:
         """All days so far."""
         return first_days(self._track, self._n)
 
+    def _begin_anew(self) -> None:
+        """Another sensor leads, and has done so for days: what they are is not what was written of them."""
+        self._track, self._known = empty_track(len(self._values)), empty_filter()
+        _fill(self._track, self._values[: self._n], self._source[: self._n])
+        advance_all(self._track, self._known, self._n, self._weights)
+
     def _grow(self) -> None:
-        grown = empty_track(2 * len(self._track.scaled))
-        for new, old in zip(grown, self._track, strict=True):
+        longer = empty_track(2 * len(self._values))
+        values, source = np.full_like(longer.scaled, np.nan), np.full_like(longer.segment, -1)
+        held = (self._values, self._source, *self._track)
+        for new, old in zip((values, source, *longer), held, strict=True):
             new[: len(old)] = old
-        self._track = grown
+        self._values, self._source, self._track = values, source, longer
 
 
 def followed(days: Days, weights: Weights) -> Track:
     """Return all days of a person, as `Monitor.update` would give them one by one."""
     track = empty_track(max(len(days), 1))
-    track.scaled[: len(days)] = to_scale(days.values)
-    track.segment[: len(days)] = segments(days.source)
+    _fill(track, days.values, days.source)
     advance_all(track, empty_filter(), len(days), weights)
     return track
 
 
-def segments(source: IntArray) -> IntArray:
-    """Return for each day the first day of the sensor that was worn on it; days without one belong to it."""
-    first = np.zeros(len(source), np.int64)
-    last = -1
-    for t, now in enumerate(source.tolist()):
-        is_changed = now >= 0 and last >= 0 and now != last
-        first[t] = t if is_changed else (first[t - 1] if t else 0)
-        last = now if now >= 0 else last
-    return first
+def _fill(track: Track, values: FloatArray, source: IntArray) -> None:
+    """Put the first days into a track, as they are known after the last of them."""
+    n, recorded = len(values), is_recorded(values)
+    begin, is_other = led(source, recorded)
+    track.scaled[:n] = np.where(is_other[:, None], np.nan, to_scale(values))
+    track.segment[:n], track.is_other[:n], track.is_recorded[:n] = begin, is_other, recorded

@@ -101,11 +101,18 @@ def _judged(
     verdict: Verdict, valid: NDArray[np.intp], today: date, sources: Sequence[str]
 ) -> tuple[State, str]:
     """Say what the recent nights tell, if they can be judged at all."""
-    t = int(valid[-1])
+    ages = np.array([(today - night_at(verdict, int(at))).days for at in valid])
+    is_recent, is_other = (ages >= 0) & (ages < LOOKED_DAYS), verdict.track.is_other[valid]
+    recent, others = valid[is_recent & ~is_other], valid[is_recent & is_other]
+    left_out = _left_out(others, sources)
+    if left_out and len(recent) < NEEDED_NIGHTS:
+        return State.NOT_ENOUGH_DATA, (
+            f"{len(recent)} of the last {LOOKED_DAYS} nights by the usual sensor, {NEEDED_NIGHTS} needed to "
+            f"judge{left_out}"
+        )
+    t = int(valid[~is_other][-1])
     if not verdict.is_monitored[t]:
         return State.LEARNING, _learning(verdict, t, sources)
-    ages = np.array([(today - night_at(verdict, int(at))).days for at in valid])
-    recent = valid[(ages >= 0) & (ages < LOOKED_DAYS)]
     if len(recent) < NEEDED_NIGHTS:
         return State.NOT_ENOUGH_DATA, (
             f"{len(recent)} of the last {LOOKED_DAYS} nights had enough data, {NEEDED_NIGHTS} needed to judge"
@@ -113,8 +120,19 @@ def _judged(
     if (judged := int(verdict.is_monitored[recent].sum())) < NEEDED_NIGHTS:
         return State.LEARNING, f"{judged} nights with a first own normal, {NEEDED_NIGHTS} needed to judge"
     if verdict.score[t] >= verdict.watch[t]:
-        return State.WATCH, _watched(verdict, t)
-    return State.IN_RANGE, f"As usual on {judged} of the last {LOOKED_DAYS} nights: {_judged_by(verdict, t)}"
+        return State.WATCH, _watched(verdict, t) + left_out
+    said = f"As usual on {judged} of the last {LOOKED_DAYS} nights: {_judged_by(verdict, t)}"
+    return State.IN_RANGE, said + left_out
+
+
+def _left_out(others: NDArray[np.intp], sources: Sequence[str]) -> str:
+    """Say which of the recent nights do not count, as another sensor recorded them; nothing without any."""
+    if not len(others):
+        return ""
+    at: list[int] = others.tolist()
+    names = dict.fromkeys(sources[t] for t in at if t < len(sources))
+    said = f" ({'; '.join(names)})" if names else ""
+    return f"; not judged: {len(others)} by another sensor{said}"
 
 
 def _learning(verdict: Verdict, t: int, sources: Sequence[str]) -> str:

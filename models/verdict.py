@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.advance import Track
-from models.channels import MIN_CHANNELS, NAMES, OF_DAYS, FloatArray
+from models.channels import OF_DAYS, FloatArray
 from models.daily import Days
 from models.monitor import followed
 from models.policy import REFRACTORY_DAYS, Tier, alert_days, tiers
@@ -16,7 +16,6 @@ WEAR_LOSS_SD = 4.0
 """SD of lost days above the person's own share."""
 LOST_DAYS, LOOKED_DAYS = 3, 7
 """... and so many of the last ones: a day without the wearable, or one that is late, is nobody's concern."""
-_COUNTED = np.array([name != "midpoint_h" for name in NAMES])
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Verdict:
     @property
     def is_present(self) -> NDArray[np.bool_]:
         """Days with enough values to be judged, whether or not there is a baseline."""
-        return _present(self.days)
+        return self.track.is_recorded
 
     def tiers(self) -> list[Tier]:
         """Return the tier of each day."""
@@ -88,7 +87,7 @@ def verdict_of(days: Days, model: Model, budget: float) -> Verdict:
     track = followed(days, model.weights)
     is_alone = track.is_monitored & ~(track.valid[:, :, OF_DAYS] > 0).any(axis=(1, 2))
     review = np.where(is_alone, heart.review, whole.review)
-    is_lost, contacts = lost_days(days, track)
+    is_lost, contacts = lost_days(track)
     return Verdict(
         days=days,
         track=track,
@@ -102,25 +101,21 @@ def verdict_of(days: Days, model: Model, budget: float) -> Verdict:
     )
 
 
-def _present(days: Days) -> NDArray[np.bool_]:
-    return np.isfinite(days.values[:, _COUNTED]).sum(axis=1) >= MIN_CHANNELS
-
-
-def lost_days(days: Days, track: Track) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def lost_days(track: Track) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Say on which days data are being lost, and on which of these it is raised: once until they are back."""
-    recent = lost_of_recent(days)
+    recent = lost_of_recent(track)
     is_lost = (np.nan_to_num(track.raw[:, -1]) >= WEAR_LOSS_SD) & (recent >= LOST_DAYS)
-    raised = np.zeros(len(days), np.bool_)
+    raised = np.zeros(len(recent), np.bool_)
     last, is_armed = -REFRACTORY_DAYS, True
-    for t in range(len(days)):
+    for t in range(len(recent)):
         is_armed = is_armed or recent[t] <= 1
         if is_lost[t] and is_armed and t - last >= REFRACTORY_DAYS:
             raised[t], last, is_armed = True, t, False
     return is_lost, raised
 
 
-def lost_of_recent(days: Days) -> NDArray[np.intp]:
+def lost_of_recent(track: Track) -> NDArray[np.intp]:
     """Return for each day how many of the last seven had too few values."""
-    total = np.concatenate([[0], np.cumsum(~_present(days))])
+    total = np.concatenate([[0], np.cumsum(~track.is_recorded)])
     end = np.arange(1, len(total))
     return total[end] - total[np.maximum(end - LOOKED_DAYS, 0)]

@@ -394,6 +394,29 @@ def test_another_kind_of_sensor_starts_an_own_normal_again_and_says_so(store, re
     assert read_nights(store, "S1").heart_sensors == sensors
 
 
+@pytest.mark.parametrize(
+    ("sensors", "state", "reason"),
+    [
+        (("A",) * 60 + ("A", "A", "B") * 10, State.IN_RANGE, "As usual on 4 of the last 7 nights"),
+        (("A",) * 60 + ("A", "B", "B") * 10, State.LEARNING, "Other sensor since 15 Mar (B): 7 of 14 nights"),
+        (
+            ("A",) * 86 + ("B",) * 4,
+            State.NOT_ENOUGH_DATA,
+            "3 of the last 7 nights by the usual sensor, 4 needed",
+        ),
+    ],
+    ids=["now and then", "more often than not", "just changed"],
+)
+def test_nights_by_another_sensor_are_left_out_and_said_to_be(sensors, state, reason):
+    nights = nights_of(90, heart_sensors=sensors)
+    held = stand(nights, today=89)
+    assert held.state is state
+    assert held.reason.startswith(reason)
+    left_out = sum(sensor == "B" for sensor in sensors[-7:])
+    assert held.reason.endswith(f"; not judged: {left_out} by another sensor (B)") or state is State.LEARNING
+    assert not flags(nights, "contact")
+
+
 def test_one_sensor_more_and_nights_without_one_are_no_change():
     heart = ("", "", "A", "", "A")
     nights = nights_of(5, heart_sensors=heart)
