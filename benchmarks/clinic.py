@@ -118,7 +118,7 @@ def figures_of(home: Path) -> float:
     times_ms: list[float] = []
     for _ in range(_FIGURE_ROUNDS):
         begun = time.perf_counter()
-        marks = marks_of(patient.flags, [])
+        marks = marks_of(patient.flags, [], patient.new_sensors)
         grid, moved = heart_grid(sources, patient), move_grid(sources, patient)
         made = [
             *tiles(patient, sources.settings.flags),

@@ -20,6 +20,7 @@ from features.calendar import through_night, until_night
 from features.nights import Nights, nocturnal_bounds_ns, read_nights
 from models.nightly import sources_of, spoken_names, verdict_of_nights
 from models.risk import shipped_model
+from models.sensors import NOBODY, Led
 from models.standing import Standing, State, standing
 from store.nights import night_of
 from store.registry.flags import StoredFlag
@@ -47,6 +48,10 @@ class Patient:
         The newest nights as the list draws them.
     flags : tuple of StoredFlag
         Newest first.
+    led : Led
+        By which sensor each night is judged.
+    sensors : tuple of str
+        What recorded each night, in words.
     pulse : Pulse or None
     last_data_ns : int or None
         Time of the newest beat, heart rate or night; None if nothing ever arrived.
@@ -58,6 +63,8 @@ class Patient:
     drawn: Mapping[str, str]
     flags: tuple[StoredFlag, ...]
     standing: Standing
+    led: Led
+    sensors: tuple[str, ...]
     pulse: Pulse | None
     last_data_ns: int | None
 
@@ -73,6 +80,11 @@ class Patient:
     def shown(self) -> slice:
         """The nights that charts show."""
         return slice(max(0, self.shown_end - SHOWN_NIGHTS), self.shown_end)
+
+    @property
+    def new_sensors(self) -> Mapping[date, str]:
+        """Nights from which another sensor leads, and which it is."""
+        return {self.nights.nights[at]: self.sensors[at] for at in self.led.taken_over}
 
     @property
     def newest_night(self) -> date | None:
@@ -105,14 +117,18 @@ def _computed(sources: Sources, subject: Subject, flags: Sequence[StoredFlag], m
     nights = through_night(until_night(stored, calendar.last_ended), calendar.last_over)
     pulse = newest_pulse(sources.store, subject_id)
     verdict = verdict_of_nights(nights, shipped_model(), settings.flags.budget, names)
-    series = series_of(nights, settings.flags)
+    led = NOBODY if verdict is None else verdict.led
+    kinds = sources_of(nights, spoken_names(nights, names))
+    series = series_of(nights, led, settings.flags)
     return Patient(
         subject=subject,
         nights=nights,
         series=series,
         drawn=drawn(series, nights.coverage_frac),
         flags=tuple(flags),
-        standing=standing(verdict, flags, calendar.today, sources_of(nights, spoken_names(nights, names))),
+        standing=standing(verdict, flags, calendar.today, kinds),
+        led=led,
+        sensors=tuple(kinds),
         pulse=pulse,
         last_data_ns=newest_data_ns(sources, subject_id, pulse, stored),
     )

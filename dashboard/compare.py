@@ -107,11 +107,21 @@ def compared(patient: Patient, spans: tuple[date, ...]) -> Component:
         for spec in _rhythm_specs()
         if spec.name in patient.nights.values and np.isfinite(patient.nights.values[spec.name]).any()
     ]
+    kinds = [sorted({patient.sensors[at] for at in np.flatnonzero(part)}) for part in (before, now)]
     head = html.Tr(
         [html.Th(text, scope="col") for text in ("", _said(spans[:2]), _said(spans[2:]), "Change")]
     )
+    warned = (
+        [
+            html.P(
+                f"Other sensors: {' and '.join(kinds[0])}, then {' and '.join(kinds[1])}.", className="quiet"
+            )
+        ]
+        if kinds[0] != kinds[1] and all(kinds)
+        else []
+    )
     return html.Div(
-        html.Table([html.Thead(head), html.Tbody(rows)]),
+        [*warned, html.Table([html.Thead(head), html.Tbody(rows)])],
         className="table-scroll",
         tabIndex=0,
         role="region",

@@ -4,7 +4,7 @@ A gap stays a gap: nothing is drawn across missing nights, windows or seconds.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -56,12 +56,19 @@ class Mark:
     said: str
 
 
-def marks_of(flags: Sequence[StoredFlag], annotations: Sequence[Annotation]) -> list[Mark]:
+def marks_of(
+    flags: Sequence[StoredFlag], annotations: Sequence[Annotation], new_sensors: Mapping[date, str]
+) -> list[Mark]:
     """Return what is drawn into charts of nights, by day."""
     marks = [
         Mark(stored.flag.night, flag_shape(stored.flag.kind), FLAG, "dash", _raised(stored))
         for stored in flags
     ]
+    for night, name in new_sensors.items():
+        said = (
+            f"Other sensor from {day_text(night)}: {name or 'model not known'}; the own normal starts again"
+        )
+        marks.append(Mark(night, "⇄", QUIET, "dot", said))
     for note in annotations:
         is_medication = note.kind == "medication"
         until = f" to {day_text(note.end)}" if note.end else ""

@@ -11,7 +11,8 @@ from configs.settings import FlagSettings
 from dashboard.words import MISSING, clock_text, duration_text, grouped_text, number_text
 from features.nights import Nights
 from features.specs import NIGHT_FEATURES, spec_named
-from models.baseline import Band, personal_band
+from models.baseline import Band, band_of_leader
+from models.sensors import Led
 
 _H_PER_DAY = 24.0
 
@@ -101,20 +102,29 @@ class Series:
         Hours for times and durations; NaN where missing.
     band : Band
         Of the same unit.
+    is_other : (n,) bool
+        Nights by another sensor than that of the band: drawn, and compared with nothing.
     """
 
     marker: Marker
     values: NDArray[np.float64]
     band: Band
+    is_other: NDArray[np.bool_]
+
+    @property
+    def own(self) -> NDArray[np.float64]:
+        """Values, (n,), by the sensor of the band; NaN where another recorded."""
+        return np.where(self.is_other, np.nan, self.values)
 
     @property
     def is_outside(self) -> NDArray[np.bool_]:
         """Which nights, (n,), lie outside the own band; False where that is unknown."""
+        own = self.own
         with np.errstate(invalid="ignore"):
-            return (self.values < self.band.low) | (self.values > self.band.high)
+            return (own < self.band.low) | (own > self.band.high)
 
 
-def series_of(nights: Nights, settings: FlagSettings) -> Mapping[str, Series]:
+def series_of(nights: Nights, led: Led, settings: FlagSettings) -> Mapping[str, Series]:
     """Return what a person has of each marker, by key: without a value ever, it is left out."""
     found: dict[str, Series] = {}
     for marker in MARKERS:
@@ -122,18 +132,21 @@ def series_of(nights: Nights, settings: FlagSettings) -> Mapping[str, Series]:
         if name is None or marker.key in found or name not in nights.values:
             continue
         if np.isfinite(nights.values[name]).any():
-            found[marker.key] = _series(marker, name, nights.values[name], settings)
+            found[marker.key] = _series(marker, name, nights.values[name], led, settings)
     return found
 
 
-def _series(marker: Marker, name: str, stored: NDArray[np.float64], settings: FlagSettings) -> Series:
+def _series(
+    marker: Marker, name: str, stored: NDArray[np.float64], led: Led, settings: FlagSettings
+) -> Series:
     values = stored
     if marker.kind == "duration":
         values = stored / 60
     elif marker.is_clock:
         values = unwrapped_h(stored)
     is_log_scaled = spec_named(name).is_log_scaled and not marker.is_clock
-    return Series(marker, values, personal_band(values, is_log_scaled=is_log_scaled, settings=settings))
+    band = band_of_leader(values, led, is_log_scaled=is_log_scaled, settings=settings)
+    return Series(marker, values, band, led.is_other)
 
 
 def unwrapped_h(hours: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -151,15 +164,15 @@ def unwrapped_h(hours: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def recent_median(series: Series, nights: int) -> tuple[float, int]:
-    """Return the median of the newest nights with a value, and how many these were."""
-    recent = series.values[-nights:]
+    """Return the median of the newest nights by the sensor of the band, and how many had a value."""
+    recent = series.own[-nights:]
     held = recent[np.isfinite(recent)]
     return (float(np.median(held)), len(held)) if len(held) else (float("nan"), 0)
 
 
 def outside_counts(series: Series, nights: int) -> tuple[int, int]:
     """Return how many of the newest nights were below and above the own band."""
-    values, low, high = series.values[-nights:], series.band.low[-nights:], series.band.high[-nights:]
+    values, low, high = series.own[-nights:], series.band.low[-nights:], series.band.high[-nights:]
     with np.errstate(invalid="ignore"):
         return int((values < low).sum()), int((values > high).sum())
 

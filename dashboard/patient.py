@@ -46,7 +46,7 @@ def patient_layout(sources: Sources, subject: Subject) -> Component:
     number, sign, figure, table, facts, every_ms = moving_parts(sources, subject)
     annotations = readable_annotations(sources, subject)
     assessments = sources.registry.assessments.of_subject(subject.subject_id)
-    marks = marks_of(patient.flags, annotations)
+    marks = marks_of(patient.flags, annotations, patient.new_sensors)
     today = local_time(sources.clock.now_ns(), subject.zone).date()
     rasters = _rasters(sources, patient, marks, has_assessments=bool(assessments))
     return html.Div(

@@ -25,14 +25,14 @@ def drawn(series: Mapping[str, Series], coverage_frac: NDArray[np.float64]) -> M
 
 
 def drawn_z(series: Series | None) -> str:
-    """Return the newest nights, a letter each: the distance from usual in robust SD, blank where missing.
+    """Return the newest nights, a letter each: the distance from usual in robust SD, blank without.
 
-    Without an own band the distance is from the person's own median so far; the first letter says from which
-    night on there is a band.
+    A night by another sensor than that of the band is blank, too. Without an own band the distance is from
+    the person's own median so far; the first letter says from which night on there is a band.
     """
     if series is None:
         return ""
-    values, z = (_padded(each) for each in (series.values, series.band.z))
+    values, z = (_padded(each) for each in (series.own, series.band.z))
     has_band = np.isfinite(_padded(series.band.usual))
     known = values[np.isfinite(values)]
     if not len(known):

@@ -35,7 +35,7 @@ def summary_layout(sources: Sources, subject: Subject) -> Component:
     patient = read_patient(sources, subject)
     annotations = readable_annotations(sources, subject)
     assessments = sources.registry.assessments.of_subject(subject.subject_id)
-    marks = marks_of(patient.flags, annotations)
+    marks = marks_of(patient.flags, annotations, patient.new_sensors)
     now = local_time(sources.clock.now_ns(), subject.zone)
     by = f"{date_text(now.date())}, {now:%H:%M} ({subject.zone}), by {signed_in_user().name}"
     notes = [f"{date_text(each.start)}: {each.text}" for each in reversed(annotations)][:_MOST_NOTES]

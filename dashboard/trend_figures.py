@@ -73,7 +73,7 @@ def series_figure(series: Series, nights: Sequence[date], shown: slice, marks: S
     """
     days, values, marker = list(nights[shown]), series.values[shown], series.marker
     low, high, usual = (edge[shown] for edge in (series.band.low, series.band.high, series.band.usual))
-    is_outside = series.is_outside[shown]
+    is_outside, is_other = series.is_outside[shown], series.is_other[shown]
     x = [day.isoformat() for day in days]
     band_x, band_y = band_outline(days, low, high)
     traces: list[dict[str, Any]] = [
@@ -90,15 +90,17 @@ def series_figure(series: Series, nights: Sequence[date], shown: slice, marks: S
             mode="lines+markers",
             line={"color": LINE, "width": 1.5},
             marker={
-                "symbol": np.where(is_outside, "diamond", "circle").tolist(),
+                "symbol": np.select([is_other, is_outside], ["circle-open", "diamond"], "circle").tolist(),
                 "size": np.where(is_outside, 9, 4.5).tolist(),
                 "color": np.where(is_outside, OUTSIDE, LINE).tolist(),
                 "opacity": 1,
-                "line": {"width": 0},
+                "line": {"width": np.where(is_other, 1, 0).tolist()},
             },
             hovertext=[
-                _night_words(marker, day, *row)
-                for day, row in zip(days, np.stack([values, low, high, usual], 1).tolist(), strict=True)
+                _night_words(marker, day, *row) if not other else _other_words(marker, day, row[0])
+                for day, row, other in zip(
+                    days, np.stack([values, low, high, usual], 1).tolist(), is_other.tolist(), strict=True
+                )
             ],
             hoverinfo="text",
         ),
@@ -159,6 +161,10 @@ def _marker_axis(
     first, last = math.floor(known.min() / step_h), math.ceil(known.max() / step_h)
     ticks = [at * step_h for at in range(first, last + 1)]
     return axis(tickvals=ticks, ticktext=[clock_text(tick) for tick in ticks])
+
+
+def _other_words(marker: Marker, day: date, value: float) -> str:
+    return f"{day_text(day)}: {marker.said(value)}<br>by another sensor: compared with nothing"
 
 
 def _night_words(marker: Marker, day: date, value: float, low: float, high: float, usual: float) -> str:

@@ -1,11 +1,12 @@
 """A person's own normal: median and spread of earlier nights, lagged so that no slow change hides itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import FlagSettings
+from models.sensors import Led
 
 MAD_TO_SD = 1.4826
 """The median absolute deviation of a normal distribution is 1/1.4826 of its standard deviation."""
@@ -32,6 +33,20 @@ class Band:
     high: NDArray[np.float64]
     z: NDArray[np.float64]
     valid_nights: NDArray[np.intp]
+
+
+def band_of_leader(
+    values: NDArray[np.float64], led: Led, *, is_log_scaled: bool, settings: FlagSettings
+) -> Band:
+    """Compute the band of every night from earlier nights by the sensor that leads on it.
+
+    Nights by another have no distance, `z`, from it, and go into no baseline; see `personal_band`.
+    """
+    own = np.where(led.is_other, np.nan, values)
+    stretches = np.split(own, np.flatnonzero(np.diff(led.begin)) + 1)
+    bands = [personal_band(each, is_log_scaled=is_log_scaled, settings=settings) for each in stretches]
+    names = [field.name for field in fields(Band)]
+    return Band(**{name: np.concatenate([getattr(band, name) for band in bands]) for name in names})
 
 
 def personal_band(values: NDArray[np.float64], *, is_log_scaled: bool, settings: FlagSettings) -> Band:

@@ -29,6 +29,14 @@ class Led(NamedTuple):
     begin: IntArray
     is_other: NDArray[np.bool_]
 
+    @property
+    def taken_over(self) -> list[int]:
+        """Days on which another sensor began to lead."""
+        return [day for day in np.unique(self.begin).tolist() if day > 0]
+
+
+NOBODY = Led(np.zeros(0, np.int64), np.zeros(0, np.bool_))
+
 
 def led(source: IntArray, is_recorded: NDArray[np.bool_]) -> Led:
     """Say which sensor leads on each day, and which days are of another.

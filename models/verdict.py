@@ -11,6 +11,7 @@ from models.daily import Days
 from models.monitor import followed
 from models.policy import REFRACTORY_DAYS, Tier, alert_days, tiers
 from models.risk import Model
+from models.sensors import Led
 
 WEAR_LOSS_SD = 4.0
 """SD of lost days above the person's own share."""
@@ -59,6 +60,11 @@ class Verdict:
     def is_monitored(self) -> NDArray[np.bool_]:
         """Days on which an alert could be raised."""
         return self.track.is_monitored
+
+    @property
+    def led(self) -> Led:
+        """By which sensor each day is judged."""
+        return Led(self.track.segment, self.track.is_other)
 
     @property
     def is_present(self) -> NDArray[np.bool_]:

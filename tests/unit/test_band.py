@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from configs.settings import FlagSettings
 from features.nights import Nights
 from features.specs import NIGHT_FEATURES
-from models.baseline import personal_band
+from models.baseline import band_of_leader, personal_band
+from models.sensors import led
 
 SETTINGS = FlagSettings()
 FIRST = date(2026, 1, 1)
@@ -88,3 +89,18 @@ def test_nights_that_are_all_zero_have_a_band_of_zero():
     assert band.usual[-1] == band.high[-1] == 0
     assert band.z[-2] == 0
     assert band.z[-1] == np.inf
+
+
+def test_a_band_is_of_one_sensor_and_begins_again_with_another():
+    source = np.array([0] * 40 + [1, 0] * 5 + [1] * 40)
+    values = np.where(source == 0, 50.0, 80.0) + np.random.default_rng(1).normal(0, 1, len(source))
+    who = led(source, np.ones(len(source), np.bool_))
+    band = band_of_leader(values, who, is_log_scaled=False, settings=SETTINGS)
+    (begin,) = who.taken_over
+    assert begin == 50
+    assert np.nanmax(band.usual[:begin]) < 53, "no night by the other is in it"
+    assert np.isnan(band.z[:begin][source[:begin] == 1]).all()
+    assert np.isnan(band.usual[begin : begin + SETTINGS.min_valid_nights]).all()
+    alone = personal_band(values[begin:], is_log_scaled=False, settings=SETTINGS)
+    assert np.array_equal(band.usual[begin:], alone.usual, equal_nan=True)
+    assert band.usual[-1] > 77

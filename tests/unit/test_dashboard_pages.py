@@ -404,9 +404,16 @@ def test_letters_of_a_sparkline_say_where_the_band_begins_and_what_is_missing(ca
 def test_no_night_changes_sides_of_the_band_by_being_drawn_as_a_letter(z):
     values = np.full(40, 50.0)
     band = Band(values, values, values, np.full(40, z), np.zeros(40, np.intp))
-    letter = drawn_z(Series(MARKERS[0], values, band))[-1]
+    letter = drawn_z(Series(MARKERS[0], values, band, np.zeros(40, np.bool_)))[-1]
     read = (ord(letter) - 35) / 35 * 2 * LIMIT_Z - LIMIT_Z
     assert (abs(read) > 2) == (abs(z) > 2)
+
+
+def test_a_night_by_another_sensor_is_a_break_in_the_line_of_the_list():
+    values = np.full(40, 50.0)
+    band = Band(values, values, values, np.zeros(40), np.full(40, 20))
+    text = drawn_z(Series(MARKERS[0], values, band, np.arange(40) == 38))
+    assert [text[-3] == " ", text[-2] == " ", text[-1] == " "] == [False, True, False]
 
 
 def test_zooming_keeps_extremes_and_the_edges_of_gaps_and_breaks_the_line_nowhere_else():

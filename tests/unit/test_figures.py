@@ -1,6 +1,7 @@
 """Figures: exact values, gaps that stay gaps, bands that do not reach across them."""
 
 import base64
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -38,7 +39,7 @@ def days_of(n: int) -> list[date]:
 
 
 def series_of(values: list[float], band: Band) -> Series:
-    return Series(MARKERS[0], np.array(values), band)
+    return Series(MARKERS[0], np.array(values), band, np.zeros(len(values), np.bool_))
 
 
 def band_of(low: list[float], high: list[float]) -> Band:
@@ -98,19 +99,33 @@ def test_while_learning_nothing_is_outside_and_no_band_is_drawn():
     assert "learning" in figure["data"][-1]["hovertext"][0]
 
 
-def test_flags_medication_and_life_events_in_sight_are_lines_with_shapes_of_their_own():
+def test_a_night_by_another_sensor_is_hollow_and_compared_with_nothing():
+    series = replace(series_of([40, 99], band_of([30] * 2, [60] * 2)), is_other=np.array([False, True]))
+    night = series_figure(series, days_of(2), ALL, [])["data"][-1]
+    assert night["marker"]["symbol"] == ["circle", "circle-open"]
+    assert "by another sensor" in night["hovertext"][1]
+    assert "own band 30 to 60" in night["hovertext"][0]
+
+
+def test_flags_medication_sensors_and_life_events_in_sight_are_lines_with_shapes_of_their_own():
     flags = [flag_of(FIRST + timedelta(days=3)), flag_of(FIRST - timedelta(days=30))]
     notes = [
         Annotation("S1", "medication", FIRST, "lithium 450 mg"),
         Annotation("S1", "life_event", FIRST + timedelta(days=4), "moved house"),
     ]
-    marks = marks_of(flags, notes)
+    marks = marks_of(flags, notes, {FIRST + timedelta(days=2): "Other maker"})
     layout = series_figure(series_of([40] * 5, band_of([30] * 5, [60] * 5)), days_of(5), ALL, marks)["layout"]
-    assert [line["x0"] for line in layout["shapes"]] == ["2026-03-01", "2026-03-04", "2026-03-05"]
-    assert [mark["text"] for mark in layout["annotations"]] == ["▼", "◆", "★"]
+    assert [line["x0"] for line in layout["shapes"]] == [
+        "2026-03-01",
+        "2026-03-03",
+        "2026-03-04",
+        "2026-03-05",
+    ]
+    assert [mark["text"] for mark in layout["annotations"]] == ["▼", "⇄", "◆", "★"]
     assert "lithium 450 mg" in layout["annotations"][0]["hovertext"]
+    assert "Other maker" in layout["annotations"][1]["hovertext"]
     down = heart_figure(np.full((5, 96), 60.0), days_of(5), marks)["layout"]
-    assert [mark["text"] for mark in down["annotations"]] == ["▼", "◆", "★"]
+    assert [mark["text"] for mark in down["annotations"]] == ["▼", "⇄", "◆", "★"]
 
 
 def test_what_was_not_recorded_is_a_gap_on_ground_of_its_own_colour_and_never_a_low_rate():
