@@ -15,7 +15,7 @@ from models.daily import Days, days_of, known_mapping, read_days
 from models.detectors import DETECTORS, judged
 from models.evaluation import Outcome, interval, permuted_lift
 from models.injector import CONTROLS, SCENARIOS, injected
-from models.monitor import Monitor, followed, segments
+from models.monitor import Monitor, followed
 from models.policy import REFRACTORY_DAYS, alert_days, rate_curve, threshold_for
 from models.reasons import reasons_for
 from models.risk import load_model, logits, save_model
@@ -141,10 +141,6 @@ def test_a_changed_sensor_starts_the_baseline_again_and_says_so():
     assert (table["state"][101:113] == "learning").all()
     assert table["monitored"][130]
     assert not table["alert"][100:120].any()
-
-
-def test_days_without_a_sensor_name_belong_to_the_one_before():
-    assert segments(np.array([-1, 4, -1, 4, 5, -1, 4])).tolist() == [0, 0, 0, 0, 4, 4, 6]
 
 
 def test_contributions_are_the_model():
