@@ -188,12 +188,17 @@ def _series_chart(patient: Patient, series: Series, marks: Sequence[Mark]) -> Co
     return Chart(
         chart_id=_CHART_IDS.get(marker.key, f"{marker.key}-chart"),
         heading=marker.heading,
-        key="shaded: own band · diamond: outside it" if marker.key == "hrv" else "",
+        key=_key(series, patient.shown) if marker.key == "hrv" else "",
         sentence=_series_sentence(patient, series),
         figure=series_figure(series, patient.nights.nights, patient.shown, marks),
         height_px=_HEIGHTS_PX.get(marker.key, 138),
         table=table_of(["Night to", marker.label, "Usual", "Band from", "Band to"], rows),
     ).card()
+
+
+def _key(series: Series, shown: slice) -> str:
+    hollow = " · hollow: another sensor" if series.is_other[shown].any() else ""
+    return f"shaded: own band · diamond: outside it{hollow}"
 
 
 def _series_sentence(patient: Patient, series: Series) -> str:
