@@ -208,8 +208,10 @@ def _header(patient: Patient, facts: list[Component], consent: str) -> Component
                 ],
                 className="who",
             ),
+            # The reason of a flag stands in its own words below.
+            None if held.is_flagged else html.P(f"{held.reason}."),
             html.Ul([*facts], id="facts", className="facts"),
-            html.P(consent, className="quiet consent"),
+            html.P(consent, className="quiet"),
         ],
         className="card patient-head",
     )

@@ -54,6 +54,11 @@ class Standing:
     since: date | None
     night: date | None
 
+    @property
+    def is_flagged(self) -> bool:
+        """Whether the reason is that of a flag."""
+        return self.state in {State.CHANGED, State.DATA_LOST}
+
 
 def standing(
     verdict: Verdict | None, flags: Sequence[StoredFlag], today: date, sources: Sequence[str] = ()

@@ -171,6 +171,12 @@ def test_patient_page_draws_says_and_tabulates_every_chart(visit, address):
     assert "below own usual" in page.locator(".flags").inner_text()
 
 
+def test_a_level_without_a_flag_says_why(visit, address):
+    page = visit("lead")
+    page.goto(f"{address}/patient/V04")
+    expect(page.locator(".patient-head")).to_contain_text("nights for an own normal")
+
+
 def test_another_night_is_chosen_by_date(visit, address):
     page = visit("lead")
     page.goto(f"{address}/patient/V02")
