@@ -127,8 +127,9 @@ def axis(**more: object) -> dict[str, Any]:
         "fixedrange": True,
         "tickfont": {"size": 11, "color": QUIET},
         "automargin": False,
-        # Measuring every label before it is hidden costs a fifth of all drawing, and ours fit.
+        # Measuring every label, to hide or to turn it, costs a third of all drawing, and ours fit.
         "ticklabeloverflow": "allow",
+        "tickangle": 0,
     } | more
 
 

@@ -153,12 +153,32 @@
   const NEAR = "50%";
   const waiting = new Map();
 
+  /* Labels lie flat, and a narrow chart has room for few of them. */
+  const NARROW_PX = 440, FEW = 5;
+
+  function withFewLabels(axis) {
+    const span = axis.range ? Math.abs(new Date(axis.range[1]) - new Date(axis.range[0])) : 0;
+    const fewer = {};
+    if (axis.nticks > FEW) fewer.nticks = FEW;
+    if (axis.dtick > 0 && span / axis.dtick > FEW) fewer.dtick = 2 * axis.dtick;
+    return Object.assign({}, axis, fewer);
+  }
+
+  function fitted(graph, figure) {
+    if (graph.clientWidth >= NARROW_PX) return figure;
+    const layout = Object.assign({}, figure.layout);
+    Object.keys(layout).forEach(function (part) {
+      if (part.startsWith("xaxis")) layout[part] = withFewLabels(layout[part]);
+    });
+    return Object.assign({}, figure, { layout: layout });
+  }
+
   function drawChart(graph) {
     const asked = waiting.get(graph);
     if (!asked) return;
     waiting.delete(graph);
     near.unobserve(graph);
-    asked.done(graph.isConnected ? asked.draw(graph, asked.figure) : graph);
+    asked.done(graph.isConnected ? asked.draw(graph, fitted(graph, asked.figure)) : graph);
   }
 
   const near = new IntersectionObserver(function (seen) {
@@ -183,7 +203,7 @@
 
   function drawWhenNear(draw, graph, figure) {
     const isOld = isDrawn(graph, figure);
-    if (graph.data) return isOld ? Promise.resolve(graph) : draw(graph, figure);
+    if (graph.data) return isOld ? Promise.resolve(graph) : draw(graph, fitted(graph, figure));
     const before = waiting.get(graph);
     return new Promise(function (done) {
       const all = function (drawn) { if (before) before.done(drawn); done(drawn); };

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from datetime import date, timedelta
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
@@ -328,6 +328,20 @@ def test_narrow_screens_do_not_scroll_sideways(visit, address):
         page.wait_for_selector(".card, .triage-grid")
         page.wait_for_load_state("load")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+def test_dates_below_charts_lie_apart_on_narrow_screens(visit, address):
+    page = visit("lead", width=320)
+    page.goto(f"{address}/patient/V01")
+    dates = page.locator("#rmssd-chart .xtick text, #night-chart .xtick text")
+    page.wait_for_selector("#rmssd-chart .xtick text")
+    page.locator("#night-chart").scroll_into_view_if_needed()
+    page.wait_for_selector("#night-chart .xtick text")
+    boxes = sorted(
+        (round(b["y"]), b["x"], b["x"] + b["width"]) for b in (d.bounding_box() for d in dates.all())
+    )
+    assert len(boxes) >= 6
+    assert all(one[2] < other[1] for one, other in pairwise(boxes) if one[0] == other[0])
 
 
 def test_signing_in_works_without_scripts(browser, address):
