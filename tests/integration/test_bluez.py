@@ -13,6 +13,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -690,7 +691,8 @@ async def test_the_collector_comes_back_after_an_outage(strap: VirtualStrap) -> 
         before = len(spool.frames(ONE))
         await until(lambda: len(spool.frames(ONE)) > before)
     assert_in_order(spool.sequences(ONE))
-    assert spool.states(ONE).count("connected") == 2
+    # A service that a busy wearable refused at first is noted as one more "connected" of the same link.
+    assert [state for state, _ in groupby(spool.states(ONE))].count("connected") == 2
 
 
 async def test_the_collector_survives_a_bus_that_restarts(
