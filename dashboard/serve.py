@@ -1,6 +1,7 @@
 """Serve the dashboard until it is told to stop."""
 
 import errno
+import logging
 import os
 import random
 import signal
@@ -98,6 +99,8 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def _listen(application: object, bound: socket.socket) -> _WsgiServer:
+    # Each question that waits a moment for a thread would be a warning on the terminal.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     create = cast("Callable[..., _WsgiServer]", vars(waitress.server)["create_server"])
     # Proxy headers are passed on: the gate decides which of them count.
     return create(

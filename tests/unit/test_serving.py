@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -69,26 +71,52 @@ def said_of_keeping(connection: http.client.HTTPConnection) -> str:
         return answer.headers["Connection"].lower()
 
 
-def test_gunicorn_serves_in_several_processes_and_ends_on_a_signal(tmp_path):
+@contextmanager
+def served_by(home: Path, *, workers: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Serve an installation in a process of its own; return it and its port once it is ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    arguments = [sys.executable, "-m", "evenkeel", "--home", str(tmp_path), "dashboard", "--port", str(port)]
+    arguments = ["--home", str(home), "dashboard", "--port", str(port), "--workers", str(workers)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [*arguments, "--workers", "2"], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-m", "evenkeel", *arguments],
+        cwd=REPOSITORY,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     ) as server:
-        lines = iter(server.stderr.readline, "")
-        assert next(line for line in lines if READY.search(line))
+        assert next(line for line in iter(server.stderr.readline, "") if READY.search(line))
+        yield server, port
+
+
+def ended(server: subprocess.Popen[str]) -> str:
+    """End the server as a service manager does; return what else it said."""
+    server.send_signal(signal.SIGTERM)
+    said = server.stderr.read()
+    assert server.wait(60) == 0, said
+    return said
+
+
+def test_gunicorn_serves_in_several_processes_and_ends_on_a_signal(tmp_path):
+    with served_by(tmp_path, workers=2) as (server, port):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/health")
         assert connection.getresponse().read() == b"ok\n"
         assert "close" in (said_of_keeping(connection) for _ in range(500)), "it would stay with one process"
         connection.close()
-        server.send_signal(signal.SIGTERM)
-        rest = "".join(lines)
-    assert server.returncode == 0, rest
-    assert "Traceback" not in rest
+        assert "Traceback" not in ended(server)
+
+
+def test_questions_that_wait_for_a_thread_are_no_news(tmp_path):
+    with served_by(tmp_path, workers=0) as (server, port):
+        asking = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(40)]
+        for connection in asking:
+            connection.request("GET", "/sign-in")
+        assert {connection.getresponse().status for connection in asking} == {200}
+        for connection in asking:
+            connection.close()
+        assert ended(server) == ""
 
 
 def test_a_port_in_use_is_said_alike_with_gunicorn(tmp_path):
