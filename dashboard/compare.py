@@ -97,7 +97,7 @@ def compared(patient: Patient, spans: tuple[date, ...]) -> Component:
     """Return a table: each marker in the stretch before and in that now, the change, and how many nights."""
     before, now = (_within(patient.nights, spans[at], spans[at + 1]) for at in (0, 2))
     rows = [
-        _row(each.marker.label, each.marker, each.values[before], each.values[now])
+        _row(each.marker.label, each.marker, each.own[before], each.own[now])
         for each in patient.series.values()
     ]
     rows += [
@@ -107,26 +107,28 @@ def compared(patient: Patient, spans: tuple[date, ...]) -> Component:
         for spec in _rhythm_specs()
         if spec.name in patient.nights.values and np.isfinite(patient.nights.values[spec.name]).any()
     ]
-    kinds = [sorted({patient.sensors[at] for at in np.flatnonzero(part)}) for part in (before, now)]
     head = html.Tr(
         [html.Th(text, scope="col") for text in ("", _said(spans[:2]), _said(spans[2:]), "Change")]
     )
-    warned = (
-        [
-            html.P(
-                f"Other sensors: {' and '.join(kinds[0])}, then {' and '.join(kinds[1])}.", className="quiet"
-            )
-        ]
-        if kinds[0] != kinds[1] and all(kinds)
-        else []
-    )
     return html.Div(
-        [*warned, html.Table([html.Thead(head), html.Tbody(rows)])],
+        [_other_sensors(patient, before, now), html.Table([html.Thead(head), html.Tbody(rows)])],
         className="table-scroll",
         tabIndex=0,
         role="region",
         **aria(label="Comparison of two stretches"),
     )
+
+
+def _other_sensors(patient: Patient, before: NDArray[np.bool_], now: NDArray[np.bool_]) -> Component | None:
+    """Say so where other sensors led in the one stretch than in the other."""
+    named = np.array([bool(name) for name in patient.sensors], np.bool_) & ~patient.led.is_other
+    kinds = [
+        " and ".join(sorted({patient.sensors[at] for at in np.flatnonzero(part & named)}))
+        for part in (before, now)
+    ]
+    if not all(kinds) or kinds[0] == kinds[1]:
+        return None
+    return html.P(f"Other sensors: {kinds[0]}, then {kinds[1]}.", className="quiet")
 
 
 def _rhythm_specs() -> list[FeatureSpec]:

@@ -36,6 +36,7 @@ class Led(NamedTuple):
 
 
 NOBODY = Led(np.zeros(0, np.int64), np.zeros(0, np.bool_))
+"""Of somebody without a day."""
 
 
 def led(source: IntArray, is_recorded: NDArray[np.bool_]) -> Led:

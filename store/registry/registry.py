@@ -143,7 +143,7 @@ def _sqlite_engine(path: Path) -> sa.Engine:
         # A read that turns into a write must not meet another one, so writers lock at once; readers never do.
         if connection.get_execution_options().get("is_writing", False):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:  # it touches no file, so nothing is to be explained: past SQLAlchemy, a tenth of the time
+        else:  # it touches no file, so that nothing is to be explained, and every read begins with it
             cast("sqlite3.Connection", connection.connection.dbapi_connection).execute("BEGIN")
 
     @event.listens_for(engine, "handle_error")

@@ -1,8 +1,10 @@
 """What the pages say: order, words, gaps up to today, and a pulse that is only current while it is."""
 
 import gc
+import json
 import socket
 import threading
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from dashboard import caseload, warming
 from dashboard.app import create_app
 from dashboard.caseload import SHOWN_NIGHTS, read_case_load, read_each, read_patient, through_night
+from dashboard.compare import compared
 from dashboard.figures import with_gaps
 from dashboard.live import pulse_text, sign_of_life, signal_text
 from dashboard.markers import MARKERS, Series, unwrapped_h
@@ -34,6 +37,7 @@ from dashboard.words import LEVELS, age_text, digits_apart, span_text
 from dashboard.zoom import MOST_POINTS, is_reset, least_and_largest, span_of
 from features.nights import read_nights
 from models.baseline import Band
+from models.sensors import Led
 from models.standing import State
 from store.errors import ConfigError, StoreUnavailableError
 from store.nights import night_of
@@ -414,6 +418,28 @@ def test_a_night_by_another_sensor_is_a_break_in_the_line_of_the_list():
     band = Band(values, values, values, np.zeros(40), np.full(40, 20))
     text = drawn_z(Series(MARKERS[0], values, band, np.arange(40) == 38))
     assert [text[-3] == " ", text[-2] == " ", text[-1] == " "] == [False, True, False]
+
+
+def test_two_stretches_of_other_sensors_are_said_to_be_so(case_load):
+    patient = case_load["V02"]
+    n, days = len(patient.nights), patient.nights.nights
+    begin = np.where(np.arange(n) < n - 14, 0, n - 14)
+    is_other = np.arange(n) == n - 2
+    series = {key: replace(each, is_other=is_other) for key, each in patient.series.items()}
+    spans = (days[-40], days[-20], days[-14], days[-1])
+
+    def told(sensors: list[str]) -> str:
+        changed = replace(patient, led=Led(begin, is_other), sensors=tuple(sensors), series=series)
+        return json.dumps(
+            compared(changed, spans).to_plotly_json(), default=lambda part: part.to_plotly_json()
+        )
+
+    assert "Other sensors: A, then B." in told(["A"] * (n - 14) + ["B"] * 12 + ["A", "B"])
+    assert "Other sensors" not in told(["A"] * n)
+    assert "Other sensors" not in told([""] * (n - 14) + ["B"] * 14), "what is not known is not said"
+    assert "Other sensors" not in told(["A"] * (n - 40) + [""] + ["A"] * 39)
+    held = np.isfinite(patient.series["hrv"].values[-14:])
+    assert f'" {held.sum() - held[-2]} nights"' in told(["A"] * n), "a night by another does not count"
 
 
 def test_zooming_keeps_extremes_and_the_edges_of_gaps_and_breaks_the_line_nowhere_else():

@@ -72,11 +72,19 @@ def test_of_two_that_are_new_the_one_that_stays_leads():
     assert np.flatnonzero(found.is_other).tolist() == [40, 41, 42]
 
 
-def test_nights_without_data_make_no_leader():
-    source = whose((A, 40), (B, 30))
-    recorded = np.ones(70, np.bool_)
-    recorded[44:] = False
-    assert set(leader_of(source, recorded).tolist()) == {A}
+@pytest.mark.parametrize(
+    ("has_data", "leaders"),
+    [
+        ([1] * 40 + [1] * 5 + [0] * 25, {A}),
+        ([1] * 40 + [1, 0, 0, 0] * 7, {A}),
+        ([1] * 20 + [0] * 20 + [1] * 4 + [0] * 25, {A}),
+        ([1] * 20 + [0] * 20 + [1] * 5 + [0] * 25, {A, B}),
+    ],
+    ids=["days without data decide nothing", "nor count", "four nights", "five nights"],
+)
+def test_only_nights_with_data_make_a_leader(has_data, leaders):
+    source = whose((A, 40), (B, len(has_data) - 40))
+    assert set(leader_of(source, np.array(has_data, np.bool_)).tolist()) == leaders
 
 
 def test_another_sensor_alternating_is_neither_a_change_nor_lost_data():

@@ -87,7 +87,10 @@ def served_by(home: Path, *, workers: int) -> Iterator[tuple[subprocess.Popen[st
         env=environment,
     ) as server:
         assert next(line for line in iter(server.stderr.readline, "") if READY.search(line))
-        yield server, port
+        try:
+            yield server, port
+        finally:
+            server.kill()  # does nothing to one that has ended
 
 
 def ended(server: subprocess.Popen[str]) -> str:
