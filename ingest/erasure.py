@@ -23,6 +23,7 @@ from store.timeseries import TimeSeriesStore
 
 NOT_REACHED = (
     "research exports and files of samples that were written before: whoever has them is to delete them",
+    "lakes of samples, until the next evenkeel lake sync of each",
     "backups made before: delete them, or erase again after one is restored",
     "the audit log, which names the pseudonym and can neither be changed nor shortened",
     "what the wearable keeps in its own memory",

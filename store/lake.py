@@ -190,6 +190,23 @@ class LakeFiles:
         content = json.dumps({"subject_id": subject_id, "files": said})
         self.write(_about_subject(subject_id), content.encode())
 
+    def erase(self, subject_id: str) -> int:
+        """Remove every file of a subject, noted or not, what is said of them last; return how many."""
+        hashed, about = subject_hash(subject_id), f"{self._root}/{_about_subject(subject_id)}"
+        try:
+            found = self._fs.glob(
+                f"{self._root}/stream=*/subject_hash={hashed[:2]}/month=*/{hashed}.parquet*"
+            )
+            for path in found:
+                self._fs.rm_file(path)
+            if self._fs.exists(about):
+                self._fs.rm_file(about)
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"Files of {subject_id} in the lake {self.url} cannot be removed: {error}"
+            ) from None
+        return len(found)
+
 
 class Lake(Closing):
     """A lake to read from, as `SampleSource`.

@@ -5,7 +5,7 @@ Interrupted anywhere, it is taken up by running it again: the mark of the store 
 
 import io
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -47,6 +47,8 @@ class Synced:
     ----------
     files, samples, bytes : int
         Written, or looked at by a check.
+    erased : int
+        Files of people who were erased, removed.
     failed : tuple of str
         One sentence for each file or hour that is not as the store or the ledger has it.
     """
@@ -55,6 +57,7 @@ class Synced:
     samples: int = 0
     bytes: int = 0
     failed: tuple[str, ...] = ()
+    erased: int = 0
 
 
 Month = tuple[str, Stream, str]
@@ -66,14 +69,19 @@ def sync_lake(
     url: str,
     *,
     ledger: Ledger | None = None,
+    erased: Collection[str] = (),
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Synced:
-    """Write every month of a subject and stream that changed since the last time.
+    """Write every month of a subject and stream that changed since the last time; remove who was erased.
+
+    What a store no longer holds stays in the lake, which outlives a store's retention.
 
     Parameters
     ----------
     url : str
         Where the lake is, or is made.
+    erased : collection of str
+        People of whom nothing is to be kept.
     ledger : Ledger, optional
         Hours that it has sealed are compared with what was written.
     progress : callable(months_done, months_total)
@@ -89,7 +97,7 @@ def sync_lake(
     mark = store.written_since(NEWEST, LAKE_STREAMS).mark  # before anything is read
     todo = list(_changed(store, note.mark) if same and note.mark else _all(store))
     note = replace(note, revision=note.revision + 1, store_id=store.store_id())
-    done: Synced = Synced()
+    done: Synced = Synced(erased=_without(files, note, erased))
     by_subject: dict[str, list[Month]] = {}
     for month in todo:
         by_subject.setdefault(month[0], []).append(month)
@@ -107,7 +115,7 @@ def sync_lake(
         )
         if ledger is not None:
             done = replace(done, failed=(*done.failed, *_against_ledger(ledger, subject_id, known)))
-    if not todo:
+    if not todo and not done.erased:
         note = replace(note, revision=note.revision - 1)
     files.write_note(replace(note, mark=0 if done.failed else mark))
     return done
@@ -117,12 +125,16 @@ def check_lake(
     url: str,
     *,
     ledger: Ledger | None = None,
+    erased: Collection[str] = (),
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Synced:
     """Read every file of a lake and compare it with what was written, and with the ledger."""
     files = LakeFiles(url)
     note = files.read_note() or LakeNote("")
-    done: Synced = Synced()
+    still = sorted(note.subjects.keys() & erased)
+    done: Synced = Synced(
+        failed=tuple(f"{who} was erased and is still here; run evenkeel lake sync" for who in still)
+    )
     for number, subject_id in enumerate(sorted(note.subjects), 1):
         known = files.read_files(subject_id)
         for name, file in known.items():
@@ -133,6 +145,16 @@ def check_lake(
             done = replace(done, failed=(*done.failed, *_against_ledger(ledger, subject_id, known)))
         progress(number, len(note.subjects))
     return done
+
+
+def _without(files: LakeFiles, note: LakeNote, erased: Collection[str]) -> int:
+    """Remove people from a lake and from its note, which is written after; return how many files."""
+    here = sorted(note.subjects.keys() & erased)
+    removed = sum(map(files.erase, here))
+    for subject_id in here:
+        del note.subjects[subject_id]
+        note.changed.pop(subject_id, None)
+    return removed
 
 
 def _all(store: TimeSeriesStore) -> Iterator[Month]:
@@ -174,7 +196,13 @@ def _write_month(
     known[name] = FileNote(int(days[0].t_ns[0]), int(days[-1].t_ns[-1]), hours)
     wrong = _differences(files, name, known[name])
     samples = sum(map(len, days))
-    return Synced(done.files + 1, done.samples + samples, done.bytes + len(content), (*done.failed, *wrong))
+    return replace(
+        done,
+        files=done.files + 1,
+        samples=done.samples + samples,
+        bytes=done.bytes + len(content),
+        failed=(*done.failed, *wrong),
+    )
 
 
 def _days(store: TimeSeriesStore, stream: Stream, subject_id: str, month: str) -> Iterator[Samples]:

@@ -183,6 +183,11 @@ class People:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
         return removed
 
+    def erased(self) -> frozenset[str]:
+        """Return the ids of everyone who was erased."""
+        with self._engine.connect() as connection:
+            return frozenset(connection.execute(sa.select(schema.erasure.c.subject_id)).scalars())
+
     def subject(self, subject_id: str) -> Subject:
         """Return one subject.
 

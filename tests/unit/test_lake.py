@@ -159,6 +159,34 @@ def test_what_the_ledger_proved_is_compared(installation, store, lake, clock):
     assert "2 samples in the lake, 2 proven by the ledger" in failed[0]
 
 
+def test_whoever_was_erased_leaves_the_lake(store, lake, tmp_path):
+    fill(store)
+    t_ns = np.array([local_ns(FIRST, 3, "UTC")])
+    store.write([Batch(RR_INTERVAL, "S2", "A", t_ns, {"rr_ms": np.array([801.0])})])
+    sync_lake(store, lake)
+    orphan = tmp_path / "lake" / file_name("rr_interval", "S1", "2025-12")  # written, not noted: interrupted
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"half")
+    with Lake(lake) as opened:
+        revision = opened.written_since(0, [RR_INTERVAL]).mark
+    store.erase("S1")
+    # Gone from the store is not erased: a retention may have passed.
+    assert sync_lake(store, lake).erased == 0
+    (still_here,) = check_lake(lake, erased=["S1"]).failed
+    assert still_here == "S1 was erased and is still here; run evenkeel lake sync"
+    done = sync_lake(store, lake, erased=["S1", "S9"])
+    assert done.erased >= 5
+    left = [path for path in (tmp_path / "lake").rglob("*") if path.is_file()]
+    hashed = file_name("rr_interval", "S1", "2026-03").rpartition("/")[2].partition(".")[0]
+    assert not [path for path in left if hashed in path.name]
+    assert '"S1"' not in "".join(path.read_text() for path in left if path.suffix == ".json")
+    with Lake(lake) as opened:
+        assert opened.subjects(RR_INTERVAL) == ["S2"]
+        assert opened.written_since(0, [RR_INTERVAL]).mark > revision
+    assert sync_lake(store, lake, erased=["S1", "S9"]).erased == 0
+    assert check_lake(lake, erased=["S1"]).failed == ()
+
+
 def test_jobs_compute_the_same_from_a_lake(store, registry, lake):
     registry.people.add_subject("S1", "Europe/Berlin")
     fill(store)
