@@ -13,6 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from threadpoolctl import threadpool_limits
+
 from configs.settings import FeatureSettings
 from features.night_source import SourcePlace, open_source
 from features.night_work import NightDone, work
@@ -57,7 +59,8 @@ class SerialCrew:
     @contextmanager
     def at_work(self, models: Mapping[str, str]) -> Generator[Compute]:
         """Lend what computes."""
-        yield lambda tasks: (work(self._source, task, self._settings, models) for task in tasks)
+        with _one_thread():
+            yield lambda tasks: (work(self._source, task, self._settings, models) for task in tasks)
 
 
 class PoolCrew:
@@ -175,6 +178,11 @@ def _processes(
     )
 
 
+def _one_thread() -> threadpool_limits:
+    """Keep linear algebra from threads of its own: its matrices are small, other nights want the cores."""
+    return threadpool_limits(1, user_api="blas")
+
+
 _here: tuple[SampleSource, FeatureSettings, Mapping[str, str]] | None = None
 """What a worker process reads from."""
 
@@ -182,6 +190,7 @@ _here: tuple[SampleSource, FeatureSettings, Mapping[str, str]] | None = None
 def _open_here(place: SourcePlace, settings: FeatureSettings, models: Mapping[str, str]) -> None:
     global _here  # noqa: PLW0603 - one process, one source
     threading.Thread(target=end_with_parent, daemon=True).start()
+    _one_thread()
     _here = open_source(place), settings, models
 
 
