@@ -149,9 +149,12 @@
 
   setInterval(function () { document.querySelectorAll(".live-card").forEach(drawTrace); }, 1000);
 
-  /* A chart is drawn when it comes near what is in sight, one after the other; a sheet of paper shows all. */
+  /* What is in sight is drawn first, one chart after the other; the rest when the browser has nothing to do, or
+     when it comes near what is in sight. A sheet of paper shows all. */
   const NEAR = "50%";
+  const whenIdle = window.requestIdleCallback || function (draw) { setTimeout(draw, 0); };
   const waiting = new Map();
+  let isRestDue = false;
 
   /* Labels lie flat, and a narrow chart has room for few of them. */
   const NARROW_PX = 440, FEW = 5;
@@ -179,6 +182,17 @@
     waiting.delete(graph);
     near.unobserve(graph);
     asked.done(graph.isConnected ? asked.draw(graph, fitted(graph, asked.figure)) : graph);
+    drawRest();
+  }
+
+  function drawRest() {
+    if (isRestDue || !waiting.size) return;
+    isRestDue = true;
+    whenIdle(function () {
+      isRestDue = false;
+      const next = waiting.keys().next();
+      if (!next.done) drawChart(next.value);
+    });
   }
 
   const near = new IntersectionObserver(function (seen) {
@@ -209,6 +223,7 @@
       const all = function (drawn) { if (before) before.done(drawn); done(drawn); };
       waiting.set(graph, { draw: draw, figure: figure, done: all });
       near.observe(graph);
+      drawRest();
     });
   }
 
