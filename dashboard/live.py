@@ -137,16 +137,21 @@ def _silent_row(sources: Sources, person: Subject) -> Component:
     models = {
         " ".join(filter(None, (s.manufacturer, s.model))) or s.name for s in worn_sensors(sources, person)
     }
-    last = MISSING if pulse is None else f"{local_time(pulse.at_ns, zone):%-d %b %H:%M}"
+    now_ns = sources.clock.now_ns()
+    last = MISSING if pulse is None else f"{age_text(now_ns - pulse.at_ns)}, {_there(pulse.at_ns, zone)}"
     cells = (
         ", ".join(sorted(filter(None, models))) or MISSING,
         link_text(link, zone),
         signal_text(newest_signal(store, person.subject_id)),
         last,
-        battery_text(battery),
+        aged_battery_text(battery, now_ns),
     )
     name = html.A(person.subject_id, href=patient_path(person.subject_id))
     return html.Tr([html.Th([name, f" {person.display_name}"], scope="row"), *map(html.Td, cells)])
+
+
+def _there(at_ns: int, zone: str) -> str:
+    return f"there {local_time(at_ns, zone):%-d %b %H:%M}"
 
 
 def link_text(link: LinkState | None, zone: str) -> str:
@@ -239,3 +244,9 @@ def sign_of_life(pulse: Pulse | None, now_ns: int) -> list[Component | str]:
 def battery_text(battery: Battery | None) -> str:
     """Say how much charge is left."""
     return "Battery unknown" if battery is None else f"Battery {battery.level_pct:.0f} %"
+
+
+def aged_battery_text(battery: Battery | None, now_ns: int) -> str:
+    """Say how much charge was left, and how long ago that was."""
+    age = "" if battery is None else f" ({age_text(now_ns - battery.at_ns)})"
+    return f"{battery_text(battery)}{age}"

@@ -15,7 +15,7 @@ from dashboard.compare import compare_panel
 from dashboard.figures import Figure, Mark, marks_of
 from dashboard.gate import signed_in_user, subject_at, worn_sensors
 from dashboard.happenings import happenings_panel, readable_annotations
-from dashboard.live import battery_text, pulse_text, sign_of_life
+from dashboard.live import aged_battery_text, pulse_text, sign_of_life
 from dashboard.movement import activity_card, move_grid, sleep_card
 from dashboard.night import night_panel
 from dashboard.night_figures import LIVE_SPAN_S, live_figure
@@ -183,7 +183,7 @@ def _facts(sources: Sources, subject: Subject, now_ns: int, last_data_ns: int | 
     facts = [
         f"Times in {subject.zone}, there {local_time(now_ns, subject.zone):%H:%M}",
         _worn_text(worn),
-        f"{battery_text(battery)}{f' ({age_text(now_ns - battery.at_ns)})' if battery else ''}",
+        aged_battery_text(battery, now_ns),
         f"Last data {last}",
     ]
     return [html.Li(fact) for fact in facts]

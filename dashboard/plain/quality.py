@@ -11,7 +11,7 @@ from flask import Blueprint, render_template, request
 
 from dashboard.caseload import newest_data_ns
 from dashboard.gate import audit, signed_in_user, visible_people
-from dashboard.pulse import newest_battery, newest_pulse
+from dashboard.pulse import Battery, newest_battery, newest_pulse
 from dashboard.routes import QUALITY_PATH
 from dashboard.sources import Sources
 from dashboard.words import MISSING, age_text, day_text, local_time
@@ -144,7 +144,7 @@ def _row(sources: Sources, subject: Subject, days: Sequence[date], known: Mappin
         cells=cells,
         mean_share=sum(shares) / len(shares) if shares else None,
         lost=_lost(known.values()),
-        battery=MISSING if battery is None else f"{battery.level_pct:.0f} %",
+        battery=_battery_text(battery, now_ns),
         is_battery_low=battery is not None and battery.level_pct < LOW_PCT,
         synced="never" if newest_ns is None else age_text(now_ns - newest_ns),
         is_late=newest_ns is None or now_ns - newest_ns > LATE_S * NS_PER_S,
@@ -153,6 +153,13 @@ def _row(sources: Sources, subject: Subject, days: Sequence[date], known: Mappin
         drift=MISSING if drift_s is None else f"{drift_s:+.1f} s",
         is_adrift=drift_s is not None and abs(drift_s) > DRIFT_S,
     )
+
+
+def _battery_text(battery: Battery | None, now_ns: int) -> str:
+    if battery is None:
+        return MISSING
+    age_ns = now_ns - battery.at_ns
+    return f"{battery.level_pct:.0f} %{f', {age_text(age_ns)}' if age_ns > LATE_S * NS_PER_S else ''}"
 
 
 def _gateway_text(newest: Mapping[str, object] | None, silent_s: float | None) -> str:

@@ -15,12 +15,13 @@ from dashboard.app import create_app
 from dashboard.caseload import SHOWN_NIGHTS, read_case_load, read_each, read_patient, through_night
 from dashboard.compare import compared
 from dashboard.figures import with_gaps
-from dashboard.live import pulse_text, sign_of_life, signal_text
+from dashboard.live import aged_battery_text, pulse_text, sign_of_life, signal_text
 from dashboard.markers import MARKERS, Series, unwrapped_h
 from dashboard.patient import STREAMING_EVERY_MS, WAITING_EVERY_MS
 from dashboard.pulse import (
     LIVE_BOARD_S,
     LIVE_WITHIN_S,
+    Battery,
     Pulse,
     Signal,
     newest_pulse,
@@ -143,6 +144,11 @@ def test_pulses_are_of_the_wearable_heard_last(sources, clock):
 def test_signal_strength_is_said_in_words(rssi_dbm, said):
     assert signal_text(Signal(0, rssi_dbm)) == said
     assert signal_text(None) == "Signal not known"
+
+
+def test_a_charge_says_how_old_it_is():
+    assert aged_battery_text(Battery(0, 99.6), 9 * 24 * 3600 * NS_PER_S) == "Battery 100 % (9 d ago)"
+    assert aged_battery_text(None, 5) == "Battery unknown"
 
 
 def test_many_who_look_at_the_live_list_ask_the_store_as_one_does(sources, clock, monkeypatch):

@@ -271,6 +271,14 @@ def test_data_quality_says_what_is_known_and_what_needs_a_look(app, visitor, clo
     assert "V01" not in page
 
 
+def test_data_quality_says_how_old_the_last_charge_is(app, visitor, clock):
+    visitor.sign_in("narrow")
+    for age_s, said_of_it in ((3 * 24 * 3600, ">41 %, 3 d ago<"), (3600, ">41 %<")):
+        at_ns = clock.now_ns() - age_s * NS_PER_S
+        write_heart_rate(app.sources.store, "V02", at_ns, [61.0], battery_pct=41.0)
+        assert said_of_it in visitor.get("/quality").text
+
+
 def test_an_export_holds_the_own_case_load_under_pseudonyms_for_its_owner_only(app, monkeypatch):
     monkeypatch.setattr("threading.Thread.start", lambda thread: thread.run())
     researcher = enter(app, "studies", "researcher", ["V02"])
