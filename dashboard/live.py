@@ -138,7 +138,9 @@ def _silent_row(sources: Sources, person: Subject) -> Component:
         " ".join(filter(None, (s.manufacturer, s.model))) or s.name for s in worn_sensors(sources, person)
     }
     now_ns = sources.clock.now_ns()
-    last = MISSING if pulse is None else f"{age_text(now_ns - pulse.at_ns)}, {_there(pulse.at_ns, zone)}"
+    last = MISSING
+    if pulse is not None:
+        last = f"{age_text(now_ns - pulse.at_ns)}, there {local_time(pulse.at_ns, zone):%-d %b %H:%M}"
     cells = (
         ", ".join(sorted(filter(None, models))) or MISSING,
         link_text(link, zone),
@@ -148,10 +150,6 @@ def _silent_row(sources: Sources, person: Subject) -> Component:
     )
     name = html.A(person.subject_id, href=patient_path(person.subject_id))
     return html.Tr([html.Th([name, f" {person.display_name}"], scope="row"), *map(html.Td, cells)])
-
-
-def _there(at_ns: int, zone: str) -> str:
-    return f"there {local_time(at_ns, zone):%-d %b %H:%M}"
 
 
 def link_text(link: LinkState | None, zone: str) -> str:

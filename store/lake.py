@@ -190,13 +190,21 @@ class LakeFiles:
         content = json.dumps({"subject_id": subject_id, "files": said})
         self.write(_about_subject(subject_id), content.encode())
 
-    def erase(self, subject_id: str) -> int:
-        """Remove every file of a subject, noted or not, what is said of them last; return how many."""
-        hashed, about = subject_hash(subject_id), f"{self._root}/{_about_subject(subject_id)}"
+    def files_of(self, subject_id: str) -> list[str]:
+        """Return the path of every file of a subject, noted or left by a sync that was interrupted."""
+        hashed = subject_hash(subject_id)
+        inside = f"subject_hash={hashed[:2]}/month=*/{hashed}.parquet*"
         try:
-            found = self._fs.glob(
-                f"{self._root}/stream=*/subject_hash={hashed[:2]}/month=*/{hashed}.parquet*"
-            )
+            # Stream by stream: an object store then lists no more than a 256th of the lake.
+            streams = self._fs.glob(f"{self._root}/stream=*")
+            return [path for stream in streams for path in self._fs.glob(f"{stream}/{inside}")]
+        except OSError as error:
+            raise StoreUnavailableError(f"The lake {self.url} cannot be listed: {error}") from None
+
+    def erase(self, subject_id: str) -> int:
+        """Remove every file of a subject, what is said of them last; return how many."""
+        about, found = f"{self._root}/{_about_subject(subject_id)}", self.files_of(subject_id)
+        try:
             for path in found:
                 self._fs.rm_file(path)
             if self._fs.exists(about):

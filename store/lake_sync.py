@@ -131,7 +131,7 @@ def check_lake(
     """Read every file of a lake and compare it with what was written, and with the ledger."""
     files = LakeFiles(url)
     note = files.read_note() or LakeNote("")
-    still = sorted(note.subjects.keys() & erased)
+    still = [who for who in sorted(erased) if who in note.subjects or files.files_of(who)]
     done: Synced = Synced(
         failed=tuple(f"{who} was erased and is still here; run evenkeel lake sync" for who in still)
     )
@@ -149,10 +149,10 @@ def check_lake(
 
 def _without(files: LakeFiles, note: LakeNote, erased: Collection[str]) -> int:
     """Remove people from a lake and from its note, which is written after; return how many files."""
-    here = sorted(note.subjects.keys() & erased)
-    removed = sum(map(files.erase, here))
-    for subject_id in here:
-        del note.subjects[subject_id]
+    # Everybody, noted or not: a sync that was interrupted leaves files that no note names.
+    removed = sum(map(files.erase, erased))
+    for subject_id in erased:
+        note.subjects.pop(subject_id, None)
         note.changed.pop(subject_id, None)
     return removed
 

@@ -17,6 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 from dashboard.words import morning_text
 from store.clock import SystemClock
 from store.installation import Installation
+from store.units import NS_PER_S
 from tests.chromium import in_a_browser, launched
 from tests.clinic import PASSWORD, build_clinic, write_heart_rate
 
@@ -287,6 +288,18 @@ def test_what_was_chosen_while_the_store_is_away_comes_when_it_is_back(visit, ad
     page.clock.resume()
     expect(page.locator("#night-body h2")).to_contain_text(f"{earlier:%d %b %Y}")
     expect(page.locator("#silence")).to_be_hidden()
+
+
+def test_what_a_silent_wearable_said_last_has_an_age(visit, address, installation):
+    at_ns = SystemClock().now_ns() - 3 * 24 * 3600 * NS_PER_S
+    with installation.registry() as registry, installation.timeseries() as store:
+        registry.people.pair("F0:F1:00:00:00:04", "V04")
+        write_heart_rate(store, "V04", at_ns, [61.0], battery_pct=77.0)
+    page = visit("lead")
+    page.goto(f"{address}/live")
+    row = page.locator("tr", has_text="V04")
+    expect(row).to_contain_text("3 d ago, there ")
+    expect(row).to_contain_text("Battery 77 % (3 d ago)")
 
 
 def test_a_link_of_a_live_card_keeps_its_focus(visit, address):

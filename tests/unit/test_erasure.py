@@ -90,6 +90,20 @@ def test_nothing_is_left_in_any_file_but_the_id_and_the_audit_log(peopled: Insta
                 assert b"S1" not in held.replace(b"S10", b""), path
 
 
+def test_a_lake_loses_their_files_with_its_next_sync(peopled: Installation, tmp_path: Path):
+    lake = str(tmp_path / "a lake")
+    assert run(peopled, "lake", "sync", lake)[0] == 0
+    erased(peopled)
+    code, _, complaint = run(peopled, "lake", "check", lake)
+    assert (code, "S1 was erased and is still here" in complaint) == (3, True)
+    code, said, _ = run(peopled, "lake", "sync", lake)
+    assert (code, "3 files of people who were erased removed" in said) == (0, True)
+    assert run(peopled, "lake", "check", lake)[0] == 0
+    files = [path for path in Path(lake).rglob("*") if path.is_file()]
+    assert len(files) >= 3
+    assert not [path for path in files if b"S1" in path.read_bytes()]
+
+
 def test_others_keep_what_they_have(peopled: Installation, clock: VirtualClock):
     erased(peopled)
     with peopled.timeseries() as store, peopled.registry() as registry:

@@ -185,6 +185,11 @@ def test_whoever_was_erased_leaves_the_lake(store, lake, tmp_path):
         assert opened.written_since(0, [RR_INTERVAL]).mark > revision
     assert sync_lake(store, lake, erased=["S1", "S9"]).erased == 0
     assert check_lake(lake, erased=["S1"]).failed == ()
+    # A first sync that was interrupted: files, and no note of whose they are.
+    orphan.write_bytes(b"half")
+    assert len(check_lake(lake, erased=["S1"]).failed) == 1
+    assert sync_lake(store, lake, erased=["S1"]).erased == 1
+    assert not orphan.exists()
 
 
 def test_jobs_compute_the_same_from_a_lake(store, registry, lake):
